@@ -1,0 +1,26 @@
+"""The data set interface: a named, ordered sequence of instances that load lazily."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from .types import InstanceRef
+
+
+class Dataset(ABC):
+    """A named, ordered sequence of instances.
+
+    Listing must be cheap: `instances` gives references, and files are read when one is loaded.
+    Names are unique within the data set. The order is the data set's own and never changes.
+    Raise UserError from the constructor when the files are not where they should be, saying
+    which folder or command is expected.
+    """
+
+    #: How the data set is called in traces; set by the constructor, e.g. "grabcut".
+    name: str
+
+    @abstractmethod
+    def instances(self) -> Sequence[InstanceRef]:
+        """References to all instances, in order."""
+
+    def __len__(self) -> int:
+        return len(self.instances())

@@ -1,0 +1,1 @@
+"""Executors run the engine: inline in this process, ray on this machine or a cluster."""

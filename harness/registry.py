@@ -1,0 +1,247 @@
+"""Names for methods, data sets and simulators: how `name:key=value,...` becomes an object."""
+
+import importlib
+import importlib.util
+import inspect
+import re
+import sys
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from .errors import IsegbenchError, UserError, nearest
+
+T = TypeVar("T")
+
+_KEY_VALUE = re.compile(r"([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
+_FILE = re.compile(r"(?P<path>.+?\.py):(?P<attribute>[A-Za-z_]\w*)(?::(?P<rest>.*))?$", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A parsed `name:value,key=value`: what to build and with which parameters.
+
+    name: a registered name, or `path/to/file.py:Attribute`. positional: the value without a key
+    (`folder:PATH`), or None. params: the others, as strings from the command line or as TOML
+    values.
+    """
+
+    name: str
+    positional: str | None = None
+    params: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, text: str) -> "Spec":
+        """Read the command line's form.
+
+        Raises UserError when a part is neither `key=value` nor a single leading value.
+
+        >>> Spec.parse("geodesic:radius=3")
+        Spec(name='geodesic', positional=None, params={'radius': '3'})
+        >>> Spec.parse("folder:my/photos,ignore=128").positional
+        'my/photos'
+        """
+        file = _FILE.match(text)
+        if file:
+            name, rest = f"{file['path']}:{file['attribute']}", file["rest"] or ""
+        else:
+            name, _, rest = text.partition(":")
+        positional: str | None = None
+        params: dict[str, Any] = {}
+        for index, part in enumerate(rest.split(",") if rest else []):
+            pair = _KEY_VALUE.match(part)
+            if pair:
+                key = pair[1].replace("-", "_")
+                if key in params:
+                    raise UserError(f"{text!r}: the key {pair[1]!r} is given twice")
+                params[key] = pair[2]
+            elif index == 0:
+                positional = part
+            else:
+                raise UserError(f"{text!r}: {part!r} is not of the form key=value")
+        return cls(name, positional, params)
+
+    def __str__(self) -> str:
+        """The canonical form: keys sorted. It names the object in traces and tables."""
+        parts = [] if self.positional is None else [self.positional]
+        parts += [f"{key}={_plain(value)}" for key, value in sorted(self.params.items())]
+        name = self.name
+        file = _FILE.match(name)
+        if file:
+            name = f"{Path(file['path']).name}:{file['attribute']}"
+        return f"{name}:{','.join(parts)}" if parts else name
+
+
+def _plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+class Registry(Generic[T]):
+    """Factories by name, of one kind; filled by decorators and by entry points.
+
+    An entry point in the group `isegbench.<kind>s` is either `name = "package.module:factory"`,
+    or `anything = "package.module"`, a module that registers its names when imported.
+    """
+
+    def __init__(self, kind: str, group: str) -> None:
+        self.kind = kind
+        self.group = group
+        self._factories: dict[str, Callable[..., T] | str] = {}
+        self._filled = False
+
+    def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
+        """Decorator that gives a class or function a name. Raises UserError if it is taken."""
+
+        def decorate(factory: Callable[..., T]) -> Callable[..., T]:
+            self._add(name, factory)
+            return factory
+
+        return decorate
+
+    def register_lazily(self, name: str, target: str) -> None:
+        """Name `package.module:attribute` without importing it until it is asked for."""
+        self._add(name, target)
+
+    def names(self) -> list[str]:
+        """All registered names, sorted."""
+        self._fill()
+        return sorted(self._factories)
+
+    def items(self) -> Iterator[tuple[str, Callable[..., T]]]:
+        """(name, factory) of everything registered, by name."""
+        for name in self.names():
+            yield name, self.factory(name)
+
+    def factory(self, name: str) -> Callable[..., T]:
+        """The factory called `name`, or the attribute that `path/to/file.py:Attribute` names."""
+        if _FILE.match(name):
+            return self._from_file(name)
+        self._fill()
+        if name not in self._factories:
+            raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, self._factories)}")
+        factory = self._factories[name]
+        if isinstance(factory, str):
+            module, _, attribute = factory.partition(":")
+            factory = getattr(importlib.import_module(module), attribute)
+            self._factories[name] = factory
+        return factory
+
+    def build(self, spec: Spec | str, **context: Any) -> T:
+        """Build what `spec` names.
+
+        context: values handed to the factory where it has a parameter of that name and the spec
+        does not give it (such as `data_root`). Strings become the annotated types of the factory's
+        parameters. Raises UserError for unknown names, keys and unfit values.
+        """
+        spec = Spec.parse(spec) if isinstance(spec, str) else spec
+        factory = self.factory(spec.name)
+        params = bind(f"{self.kind} {spec.name}", factory, spec, context)
+        try:
+            return factory(**params)
+        except IsegbenchError:
+            raise
+        except Exception as error:
+            raise UserError(
+                f"{self.kind} {spec}: cannot be built: {type(error).__name__}: {error}"
+            ) from error
+
+    def _add(self, name: str, factory: Callable[..., T] | str) -> None:
+        known = self._factories.get(name)
+        if known is not None and known != factory:
+            raise UserError(f"two {self.kind}s are called {name!r}: {known} and {factory}")
+        self._factories[name] = factory
+
+    def _fill(self) -> None:
+        if self._filled:
+            return
+        self._filled = True
+        for point in entry_points(group=self.group):
+            if point.attr:
+                self._add(point.name, point.value)
+            else:
+                importlib.import_module(point.module)
+
+    def _from_file(self, name: str) -> Callable[..., T]:
+        path, _, attribute = name.rpartition(":")
+        module = load_module(Path(path))
+        if not hasattr(module, attribute):
+            found = [n for n, v in vars(module).items() if inspect.isclass(v)]
+            raise UserError(f"{path} has no {attribute!r}: {nearest(attribute, found)}")
+        return getattr(module, attribute)
+
+
+def load_module(path: Path) -> Any:
+    """Import a user's own file. Raises UserError when it is missing or fails to import.
+
+    The module's name is derived from the path, so that two files of one name stay apart.
+    """
+    resolved = path.expanduser().resolve()
+    if not resolved.is_file():
+        raise UserError(f"{path}: no such file")
+    name = f"isegbench_user_{zlib.crc32(str(resolved).encode()):08x}_{resolved.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, resolved)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path} cannot be imported as Python")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def bind(
+    what: str, factory: Callable[..., Any], spec: Spec, context: dict[str, Any]
+) -> dict[str, Any]:
+    """Keyword arguments for `factory` from a spec: named, checked and converted.
+
+    Raises UserError for a key the factory does not take, a missing one, or a value that does
+    not fit its annotation.
+    """
+    from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+    signature = inspect.signature(factory, eval_str=True)
+    accepted = {
+        name: parameter
+        for name, parameter in signature.parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    public = [name for name in accepted if name not in context]
+    given = dict(spec.params)
+    if spec.positional is not None:
+        if not public:
+            raise UserError(f"{what} takes no value, but {spec.positional!r} was given")
+        if public[0] in given:
+            raise UserError(f"{what}: {public[0]} is given twice")
+        given[public[0]] = spec.positional
+    for key in given:
+        if key not in accepted:
+            raise UserError(f"{what} has no parameter {key!r}: {nearest(key, public)}")
+    for name, parameter in accepted.items():
+        if name in given:
+            annotation = parameter.annotation
+            if annotation is parameter.empty:
+                annotation = Any
+            try:
+                adapter = TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+                given[name] = adapter.validate_python(given[name])
+            except ValidationError as error:
+                problem = error.errors()[0]["msg"]
+                raise UserError(f"{what}: {name}={given[name]!r}: {problem}") from error
+        elif name in context:
+            given[name] = context[name]
+        elif parameter.default is parameter.empty:
+            raise UserError(f"{what} needs {name}: write {spec.name}:{name}=...")
+    return given
+
+
+methods: "Registry[Any]" = Registry("method", "isegbench.methods")
+datasets: "Registry[Any]" = Registry("dataset", "isegbench.datasets")
+simulators: "Registry[Any]" = Registry("simulator", "isegbench.simulators")

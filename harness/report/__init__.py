@@ -1,0 +1,1 @@
+"""Leaderboards, curves and pictures from stored traces."""

@@ -1,0 +1,206 @@
+"""The engine's words as small frozen dataclasses: Click, Instance, InstanceRef, Step, Trace."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+
+from .errors import DataError, UserError
+
+Kind = Literal["positive", "negative", "corner", "extreme"]
+KINDS: tuple[str, ...] = get_args(Kind)
+
+BACKGROUND, OBJECT, IGNORED = 0, 1, 255
+
+Status = Literal[
+    "ok", "method-failed", "timed-out", "worker-died", "simulator-failed", "data-failed"
+]
+#: What spoils an instance for the method's account; the others are nobody's score.
+METHOD_FAILURES = frozenset({"method-failed", "timed-out", "worker-died"})
+
+
+@dataclass(frozen=True, slots=True)
+class Click:
+    """One click of a person: a point in image pixels (centres at integers) and its kind.
+
+    Raises UserError for a kind that is not one of KINDS.
+    """
+
+    y: float
+    x: float
+    kind: Kind
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise UserError(f"click kind {self.kind!r}: must be one of {', '.join(KINDS)}")
+
+    @property
+    def pixel(self) -> tuple[int, int]:
+        """(row, column) of the pixel the click falls on."""
+        return round(self.y), round(self.x)
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One image with one ground-truth mask, loaded.
+
+    image: (H, W, 3) uint8, RGB. mask: (H, W) uint8 with 0 background, 1 object, 255 ignored.
+    dataset and name identify it; image_name is shared by instances of the same image.
+    """
+
+    dataset: str
+    name: str
+    image_name: str
+    image: np.ndarray
+    mask: np.ndarray
+
+
+@dataclass(frozen=True, slots=True)
+class Blob:
+    """Encoded bytes, held or still in a file: `data` is bytes, or the path to read them from."""
+
+    data: bytes | Path
+
+    def read(self) -> bytes:
+        """The bytes. Raises DataError naming the file when it cannot be read."""
+        if isinstance(self.data, bytes):
+            return self.data
+        try:
+            return self.data.read_bytes()
+        except OSError as error:
+            raise DataError(f"cannot read {self.data}: {error.strerror or error}") from error
+
+    def held(self) -> "Blob":
+        """The same bytes in memory, for a machine that does not share the disk."""
+        return Blob(self.read())
+
+    @property
+    def origin(self) -> str:
+        """Where the bytes are from, for error messages."""
+        return f"<{len(self.data)} bytes>" if isinstance(self.data, bytes) else str(self.data)
+
+
+Decoder = Callable[[bytes], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRef:
+    """An instance not loaded yet: names, encoded image and mask, and how to decode them.
+
+    decode_image: bytes -> (H, W, 3) uint8 RGB; decode_mask: bytes -> (H, W) uint8 in {0, 1, 255}.
+    Both must be picklable (a module's function, or functools.partial of one), because a
+    reference with held bytes is what travels to a worker.
+    """
+
+    dataset: str
+    name: str
+    image_name: str
+    image: Blob
+    mask: Blob
+    decode_image: Decoder
+    decode_mask: Decoder
+
+    def load(self) -> Instance:
+        """Decode both. Raises DataError when either is unreadable, sizes differ, or no pixel
+        is object."""
+        image = self._decode("image", self.image, self.decode_image)
+        mask = self._decode("mask", self.mask, self.decode_mask)
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            raise DataError(
+                f"image {self.image.origin} decodes to {image.dtype} {image.shape}; "
+                "must be uint8 (H, W, 3)"
+            )
+        if mask.shape != image.shape[:2]:
+            raise DataError(
+                f"mask {self.mask.origin} is {_size(mask)} but image {self.image.origin} is "
+                f"{_size(image)}: they must have the same size"
+            )
+        if not (mask == OBJECT).any():
+            raise DataError(f"mask {self.mask.origin} of instance {self.name} has no object pixel")
+        return Instance(self.dataset, self.name, self.image_name, image, mask)
+
+    def held(self) -> "InstanceRef":
+        """The same reference with its encoded bytes in memory. Raises DataError."""
+        return replace(self, image=self.image.held(), mask=self.mask.held())
+
+    def _decode(self, what: str, blob: Blob, decode: Decoder) -> np.ndarray:
+        data = blob.read()
+        try:
+            return decode(data)
+        except DataError as error:
+            raise DataError(f"{what} {blob.origin}: {error}") from error
+        except Exception as error:
+            raise DataError(
+                f"{what} {blob.origin} cannot be decoded: {type(error).__name__}: {error}"
+            ) from error
+
+
+def _size(array: np.ndarray) -> str:
+    return f"{array.shape[1]}x{array.shape[0]}"
+
+
+def decode_array(data: bytes) -> np.ndarray:
+    """Decode what `encode_array` wrote."""
+    return np.load(io.BytesIO(data), allow_pickle=False)
+
+
+def encode_array(array: np.ndarray) -> bytes:
+    """An array as bytes in NumPy's own file format."""
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def instance_from_arrays(
+    dataset: str, name: str, image: np.ndarray, mask: np.ndarray, image_name: str | None = None
+) -> InstanceRef:
+    """An instance from arrays in memory; shapes and dtypes as in `Instance`."""
+    return InstanceRef(
+        dataset,
+        name,
+        image_name or name,
+        Blob(encode_array(image)),
+        Blob(encode_array(mask)),
+        decode_array,
+        decode_array,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One click and what came of it.
+
+    iou is None for clicks before the first prediction. predict_seconds: the time of the predict
+    call that served this click, divided by the number of sessions it served. step_seconds adds
+    scoring and simulating. Both are None where there was no prediction.
+    """
+
+    click: Click
+    iou: float | None = None
+    predict_seconds: float | None = None
+    step_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Trace:
+    """What happened on one instance: the steps in order, and how it ended.
+
+    status is "ok" or names what failed; error then says why, for people.
+    """
+
+    method: str
+    dataset: str
+    simulator: str
+    seed: int
+    instance: str
+    steps: tuple[Step, ...]
+    status: Status = "ok"
+    error: str | None = None
+
+    @property
+    def key(self) -> tuple[str, str, str, int, str]:
+        """What identifies a trace within a run."""
+        return (self.method, self.dataset, self.simulator, self.seed, self.instance)

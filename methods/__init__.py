@@ -1,0 +1,11 @@
+"""The built-in methods. Each registers its name here and is imported when it is first used."""
+
+from ..harness.registry import methods
+
+methods.register_lazily("nearest-click", f"{__name__}.nearest_click:NearestClick")
+methods.register_lazily("oracle", f"{__name__}.bounds:Oracle")
+methods.register_lazily("empty", f"{__name__}.bounds:Empty")
+methods.register_lazily("graph-cut", f"{__name__}.graph_cut:GraphCut")
+methods.register_lazily("grabcut", f"{__name__}.grabcut:GrabCut")
+methods.register_lazily("random-walker", f"{__name__}.random_walker:RandomWalker")
+methods.register_lazily("geodesic", f"{__name__}.geodesic:Geodesic")
