@@ -60,9 +60,18 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Encoded bytes, held or still in a file: `data` is bytes, or the path to read them from."""
+    """Encoded bytes, held or still in a file: `data` is bytes, or the path to read them from.
+
+    origin: where they are from, for error messages; a path's own name by default.
+    """
 
     data: bytes | Path
+    origin: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.origin:
+            given = f"<{len(self.data)} bytes>" if isinstance(self.data, bytes) else str(self.data)
+            object.__setattr__(self, "origin", given)
 
     def read(self) -> bytes:
         """The bytes. Raises DataError naming the file when it cannot be read."""
@@ -75,12 +84,17 @@ class Blob:
 
     def held(self) -> "Blob":
         """The same bytes in memory, for a machine that does not share the disk."""
-        return Blob(self.read())
+        return Blob(self.read(), self.origin)
 
     @property
-    def origin(self) -> str:
-        """Where the bytes are from, for error messages."""
-        return f"<{len(self.data)} bytes>" if isinstance(self.data, bytes) else str(self.data)
+    def size(self) -> int:
+        """Number of bytes, 0 when the file is missing: a cheap guess at the work an image is."""
+        if isinstance(self.data, bytes):
+            return len(self.data)
+        try:
+            return self.data.stat().st_size
+        except OSError:
+            return 0
 
 
 Decoder = Callable[[bytes], np.ndarray]

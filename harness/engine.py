@@ -1,0 +1,283 @@
+"""The loop, and the only loop: method x instances x simulator -> traces."""
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field
+from time import perf_counter
+
+import numpy as np
+
+from .errors import DataError, MethodError, SimulatorError
+from .method import Method, Probabilities, Session
+from .metrics import iou
+from .prediction import checked_mask
+from .seeding import generator, method_seed
+from .simulators.simulator import Simulator
+from .types import Click, Instance, InstanceRef, Status, Step, Trace
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How far and how wide the engine runs.
+
+    clicks: the budget of every instance. stop_at: an IoU at which a trace ends, or None.
+    batch_size: sessions per predict call at most. time_limit: seconds per predict call and
+    session, or None. threads: for decoding, scoring and simulating beside the prediction.
+    """
+
+    clicks: int = 20
+    stop_at: float | None = None
+    batch_size: int = 1
+    time_limit: float | None = None
+    threads: int = 2
+
+
+#: Called after every prediction with the instance, the clicks so far, the mask and its IoU.
+Observer = Callable[[Instance, Sequence[Click], np.ndarray, float], None]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """A method and a simulator that meet, with the names they have in traces, and the seed."""
+
+    method: Method
+    method_name: str
+    simulator: Simulator
+    simulator_name: str
+    seed: int = 0
+
+
+@dataclass(eq=False)
+class _Live:
+    """One session in the pool."""
+
+    instance: Instance
+    session: Session
+    rng: np.random.Generator
+    steps: list[Step] = field(default_factory=list)
+    begun: bool = False
+    batch_key: Hashable = None
+
+
+def run(
+    pairing: Pairing,
+    refs: Iterable[InstanceRef],
+    settings: Settings,
+    observe: Observer | None = None,
+) -> Iterator[Trace]:
+    """Score a method on instances; yields a trace for each, as they finish.
+
+    Sessions live in a pool of about two batches. Each turn predicts the largest group that shares
+    a batch key, while threads score and simulate for the others and decode what comes next. What
+    goes wrong on an instance becomes its trace's status. The traces do not depend on the order,
+    the batch size or the number of threads, except through the method itself.
+    """
+    source = iter(refs)
+    capacity = 2 * settings.batch_size + settings.threads
+    ready: list[_Live] = []
+    working: set[Future[_Live | Trace]] = set()
+    with ThreadPoolExecutor(settings.threads, "isegbench") as pool:
+        while True:
+            while len(ready) + len(working) < capacity:
+                ref = next(source, None)
+                if ref is None:
+                    break
+                working.add(pool.submit(_admit, pairing, ref))
+            if not ready and working:
+                wait(working, return_when=FIRST_COMPLETED)
+            finished = {future for future in working if future.done()}
+            working -= finished
+            for future in finished:
+                outcome = future.result()
+                if isinstance(outcome, Trace):
+                    yield outcome
+                else:
+                    ready.append(outcome)
+            if not ready:
+                if not working:
+                    return
+                continue
+            group = _largest_group(ready, settings.batch_size)
+            for live, outcome, seconds in _predict(pairing, group, settings):
+                if isinstance(outcome, Trace):
+                    yield outcome
+                else:
+                    args = (pairing, settings, live, outcome, seconds, observe)
+                    working.add(pool.submit(_assess, *args))
+
+
+def _admit(pairing: Pairing, ref: InstanceRef) -> "_Live | Trace":
+    """Load an instance and place its opening clicks."""
+    try:
+        instance = ref.load()
+    except DataError as error:
+        return _failed(pairing, ref, (), "data-failed", error)
+    instance.image.flags.writeable = False
+    instance.mask.flags.writeable = False
+    rng = generator(pairing.seed, ref.dataset, ref.name)
+    try:
+        clicks = tuple(pairing.simulator.open(instance, pairing.method.opening, rng))
+        if not clicks:
+            raise SimulatorError("the simulator placed no opening click")
+    except Exception as error:
+        return _failed(pairing, ref, (), "simulator-failed", error)
+    session = Session(
+        image=instance.image,
+        clicks=clicks,
+        dataset=ref.dataset,
+        seed=method_seed(pairing.seed, ref.dataset, ref.name),
+        truth=instance.mask if pairing.method.sees_truth else None,
+    )
+    return _Live(instance, session, rng)
+
+
+def _largest_group(ready: list[_Live], batch_size: int) -> list[_Live]:
+    """Take from `ready` the largest group that may share a batch; of equal ones the oldest."""
+    if batch_size == 1:
+        return [ready.pop(0)]
+    groups: dict[Hashable, list[_Live]] = {}
+    for live in ready:
+        groups.setdefault(live.batch_key, []).append(live)
+    group = max(groups.values(), key=lambda members: min(len(members), batch_size))[:batch_size]
+    for live in group:
+        ready.remove(live)
+    return group
+
+
+def _predict(
+    pairing: Pairing, group: list[_Live], settings: Settings
+) -> Iterator[tuple[_Live, Probabilities | Trace, float]]:
+    """Predict a group; each session comes with its map, or with the trace of its failure."""
+    able: list[_Live] = []
+    started = perf_counter()
+    for live in group:
+        problem = _begin(pairing, live)
+        if problem:
+            yield live, _spoiled(pairing, live, "method-failed", problem), 0.0
+        else:
+            able.append(live)
+    if not able:
+        return
+    try:
+        maps = list(pairing.method.predict([live.session for live in able]))
+        if len(maps) != len(able):
+            raise MethodError(f"predict returned {len(maps)} maps for {len(able)} session(s)")
+    except Exception as error:
+        if len(able) == 1:
+            yield able[0], _spoiled(pairing, able[0], "method-failed", error), 0.0
+            return
+        # Somebody in the batch is to blame; alone, the others still get their maps.
+        for live in able:
+            yield from _predict(pairing, [live], settings)
+        return
+    seconds = (perf_counter() - started) / len(able)
+    for live, probabilities in zip(able, maps, strict=True):
+        if settings.time_limit is not None and seconds > settings.time_limit:
+            late = MethodError(f"predict took {seconds:.3g} s; the limit is {settings.time_limit} s")
+            yield live, _spoiled(pairing, live, "timed-out", late), seconds
+        else:
+            yield live, probabilities, seconds
+
+
+def _begin(pairing: Pairing, live: _Live) -> Exception | None:
+    if live.begun:
+        return None
+    try:
+        pairing.method.begin(live.session)
+    except Exception as error:
+        return error
+    live.begun = True
+    return None
+
+
+def _assess(
+    pairing: Pairing,
+    settings: Settings,
+    live: _Live,
+    probabilities: Probabilities,
+    seconds: float,
+    observe: Observer | None,
+) -> "_Live | Trace":
+    """Score a prediction and place the next click, or finish the trace."""
+    started = perf_counter()
+    session, instance = live.session, live.instance
+    try:
+        mask = checked_mask(probabilities, session.shape, pairing.method.threshold)
+    except MethodError as error:
+        return _spoiled(pairing, live, "method-failed", error)
+    score = iou(mask, instance.mask)
+    if observe:
+        observe(instance, session.clicks, mask, score)
+    budget_left = len(session.clicks) < settings.clicks
+    satisfied = settings.stop_at is not None and score >= settings.stop_at
+    click = None
+    problem: Exception | None = None
+    if budget_left and not satisfied and pairing.method.corrections:
+        try:
+            click = pairing.simulator.correct(
+                instance, probabilities, mask, session.clicks, live.rng
+            )
+        except Exception as error:
+            problem = error
+    _record(live, score, seconds, perf_counter() - started)
+    if problem:
+        return _spoiled(pairing, live, "simulator-failed", problem)
+    if click is None:
+        return _trace(pairing, live, "ok", None)
+    session.previous = probabilities
+    session.clicks = (*session.clicks, click)
+    return live
+
+
+def _record(live: _Live, score: float, predicting: float, assessing: float) -> None:
+    """Add the steps of the clicks that led to this prediction; the newest carries its score."""
+    *earlier, newest = live.session.clicks[len(live.steps) :]
+    live.steps.extend(Step(click) for click in earlier)
+    live.steps.append(Step(newest, score, predicting, predicting + assessing))
+
+
+def _trace(pairing: Pairing, live: _Live, status: Status, error: str | None) -> Trace:
+    return Trace(
+        pairing.method_name,
+        live.instance.dataset,
+        pairing.simulator_name,
+        pairing.seed,
+        live.instance.name,
+        tuple(live.steps),
+        status,
+        error,
+    )
+
+
+def _spoiled(pairing: Pairing, live: _Live, status: Status, error: Exception) -> Trace:
+    """The trace of a session that failed: its steps, and the clicks that got no prediction."""
+    unanswered = live.session.clicks[len(live.steps) :]
+    live.steps.extend(Step(click) for click in unanswered)
+    return _trace(pairing, live, status, describe(error))
+
+
+def _failed(
+    pairing: Pairing, ref: InstanceRef, steps: tuple[Step, ...], status: Status, error: Exception
+) -> Trace:
+    return Trace(
+        pairing.method_name,
+        ref.dataset,
+        pairing.simulator_name,
+        pairing.seed,
+        ref.name,
+        steps,
+        status,
+        describe(error),
+    )
+
+
+def describe(error: BaseException) -> str:
+    """An error in one line; where it was not ours, with the place in the code it came from."""
+    if isinstance(error, (DataError, MethodError, SimulatorError)):
+        return str(error)
+    place = ""
+    frame = error.__traceback__
+    while frame is not None:
+        place = f" ({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})"
+        frame = frame.tb_next
+    return f"{type(error).__name__}: {error}{place}"

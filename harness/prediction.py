@@ -1,0 +1,45 @@
+"""Checking what a method returns, and turning it into a mask."""
+
+from typing import Any
+
+import numpy as np
+
+from .errors import MethodError
+
+
+def checked_mask(probabilities: Any, shape: tuple[int, int], threshold: float) -> np.ndarray:
+    """The predicted mask, (H, W) bool: probability strictly above the threshold.
+
+    probabilities: what a method returned, a NumPy array or a torch tensor on any device; a tensor
+    is compared where it lies and only the mask travels. Raises MethodError unless it is a float32
+    map of the image's shape with every value in [0, 1].
+    """
+    tensor = hasattr(probabilities, "detach") and hasattr(probabilities, "aminmax")
+    if not tensor and not isinstance(probabilities, np.ndarray):
+        raise MethodError(
+            f"predict returned {type(probabilities).__name__}; must be a NumPy array or a torch "
+            "tensor"
+        )
+    if tuple(probabilities.shape) != shape:
+        raise MethodError(
+            f"predict returned a map of shape {tuple(probabilities.shape)}; must be the image's "
+            f"(H, W) = {shape}"
+        )
+    if str(probabilities.dtype).removeprefix("torch.") != "float32":
+        raise MethodError(f"predict returned dtype {probabilities.dtype}; must be float32")
+    if tensor:
+        probabilities = probabilities.detach()
+        low, high = (float(extreme) for extreme in probabilities.aminmax())
+    else:
+        low, high = float(probabilities.min()), float(probabilities.max())
+    if not (low >= 0.0 and high <= 1.0):
+        raise MethodError(_range_problem(probabilities, low, high))
+    mask = probabilities > threshold
+    return mask.cpu().numpy() if tensor else mask
+
+
+def _range_problem(probabilities: Any, low: float, high: float) -> str:
+    bad = int((probabilities != probabilities).sum())
+    if bad:
+        return f"predict returned NaN in {bad} pixel(s)"
+    return f"predict returned values from {low:g} to {high:g}; must lie in [0, 1]"

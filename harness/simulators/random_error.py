@@ -1,0 +1,48 @@
+"""A careless user: click anywhere in the larger error."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..types import OBJECT, Click, Instance
+from .openings import opening_clicks
+from .region import clicked_pixels, errors
+from .simulator import Simulator
+
+
+class RandomError(Simulator):
+    """Clicks a pixel drawn uniformly from the error with more pixels; a tie is a negative click.
+
+    Pixels that have been clicked are not drawn again. The opening click is drawn from the object;
+    other openings are those of a careful user.
+    """
+
+    def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
+        if opening == "click":
+            return [Click(*_draw(instance.mask == OBJECT, rng), "positive")]
+        return opening_clicks(opening, instance.mask, rng)
+
+    def correct(
+        self,
+        instance: Instance,
+        probabilities: object,
+        mask: np.ndarray,
+        clicks: Sequence[Click],
+        rng: np.random.Generator,
+    ) -> Click | None:
+        missed, spilled = errors(mask, instance.mask)
+        height, width = mask.shape
+        for y, x in clicked_pixels(clicks):
+            if 0 <= y < height and 0 <= x < width:
+                missed[y, x] = spilled[y, x] = False
+        missed_pixels, spilled_pixels = np.count_nonzero(missed), np.count_nonzero(spilled)
+        if missed_pixels == 0 and spilled_pixels == 0:
+            return None
+        if missed_pixels > spilled_pixels:
+            return Click(*_draw(missed, rng), "positive")
+        return Click(*_draw(spilled, rng), "negative")
+
+
+def _draw(region: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    y, x = divmod(int(rng.choice(np.flatnonzero(region))), region.shape[1])
+    return y, x

@@ -1,0 +1,116 @@
+"""Recorded clicks, played back: human studies, or the traces of an earlier run."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import SimulatorError, UserError
+from ..types import Click, Instance
+from .openings import OPENINGS
+from .simulator import Simulator
+
+REQUIRED = ("instance", "y", "x", "kind")
+_SEPARATES = ("method", "simulator", "seed")
+
+
+class Replay(Simulator):
+    """Plays the clicks of a CSV or Parquet file, in order, until they are used up.
+
+    Columns: instance, y, x (pixels), kind; a row a click. `dataset` is matched when present,
+    `click` gives the order when present (else the order of rows). Traces of a run are such a
+    file; where it holds several recordings of one instance, `method`, `simulator` and `seed`
+    choose one. Raises UserError for a file that cannot be read or is ambiguous.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        method: str | None = None,
+        simulator: str | None = None,
+        seed: int | None = None,
+    ) -> None:
+        self._clicks = read_clicks(path, {"method": method, "simulator": simulator, "seed": seed})
+        self._path = path
+
+    def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
+        recorded = self._recorded(instance)
+        wanted = OPENINGS.get(opening)
+        if wanted is None:
+            raise SimulatorError(f"cannot replay an opening called {opening!r}")
+        clicks = recorded[: len(wanted)]
+        if sorted(click.kind for click in clicks) != sorted(wanted):
+            found = ", ".join(click.kind for click in clicks) or "none"
+            raise SimulatorError(
+                f"{self._path}: the opening {opening!r} needs the clicks {', '.join(wanted)}, but "
+                f"instance {instance.name} begins with: {found}"
+            )
+        return list(clicks)
+
+    def correct(
+        self,
+        instance: Instance,
+        probabilities: object,
+        mask: np.ndarray,
+        clicks: Sequence[Click],
+        rng: np.random.Generator,
+    ) -> Click | None:
+        recorded = self._recorded(instance)
+        return recorded[len(clicks)] if len(clicks) < len(recorded) else None
+
+    def _recorded(self, instance: Instance) -> list[Click]:
+        for key in ((instance.dataset, instance.name), (None, instance.name)):
+            if key in self._clicks:
+                return self._clicks[key]
+        raise SimulatorError(
+            f"{self._path} holds no clicks for instance {instance.name} of {instance.dataset}"
+        )
+
+
+def read_clicks(
+    path: Path, chosen: dict[str, str | int | None]
+) -> dict[tuple[str | None, str], list[Click]]:
+    """{(data set or None, instance): clicks in order} from a CSV or Parquet file of clicks."""
+    import pandas as pd
+
+    path = Path(path)
+    try:
+        if path.suffix == ".csv":
+            frame = pd.read_csv(path, dtype={"instance": str, "dataset": str})
+        else:
+            frame = pd.read_parquet(path)
+    except FileNotFoundError:
+        raise UserError(f"replay: {path}: no such file") from None
+    except Exception as error:
+        raise UserError(f"replay: {path} cannot be read as CSV or Parquet: {error}") from error
+    missing = [column for column in REQUIRED if column not in frame]
+    if missing:
+        raise UserError(f"replay: {path} lacks the column(s) {', '.join(missing)}")
+    for column, value in chosen.items():
+        if value is not None:
+            if column not in frame:
+                raise UserError(f"replay: {path} has no column {column!r} to choose from")
+            frame = frame[frame[column] == value]
+    if "click" in frame:
+        frame = frame[frame["click"] > 0].sort_values("click", kind="stable")
+    grouping = [column for column in ("dataset", "instance") if column in frame]
+    return {
+        (key[0] if len(key) == 2 else None, str(key[-1])): _clicks_of(path, key, group)
+        for key, group in frame.groupby(grouping, sort=False)
+    }
+
+
+def _clicks_of(path: Path, key: tuple, group) -> list[Click]:
+    for column in _SEPARATES:
+        if column in group and group[column].nunique() > 1:
+            raise UserError(
+                f"replay: {path} holds several recordings of {key[-1]}: choose one with "
+                f"{column}=..., one of: {', '.join(map(str, sorted(group[column].unique())))}"
+            )
+    try:
+        return [
+            Click(float(y), float(x), kind)
+            for y, x, kind in zip(group["y"], group["x"], group["kind"], strict=True)
+        ]
+    except (ValueError, UserError) as error:
+        raise UserError(f"replay: {path}: instance {key[-1]}: {error}") from error
