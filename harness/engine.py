@@ -49,7 +49,7 @@ class Pairing:
 
 @dataclass(eq=False)
 class _Live:
-    """One session in the pool."""
+    """One session in the pool. seconds: what the method has spent on the newest click."""
 
     instance: Instance
     session: Session
@@ -57,6 +57,7 @@ class _Live:
     steps: list[Step] = field(default_factory=list)
     begun: bool = False
     batch_key: Hashable = None
+    seconds: float = 0.0
 
 
 def run(
@@ -89,6 +90,8 @@ def run(
             working -= finished
             for future in finished:
                 outcome = future.result()
+                if isinstance(outcome, _Live):
+                    outcome = _prepare(pairing, outcome, settings.batch_size > 1) or outcome
                 if isinstance(outcome, Trace):
                     yield outcome
                 else:
@@ -98,11 +101,11 @@ def run(
                     return
                 continue
             group = _largest_group(ready, settings.batch_size)
-            for live, outcome, seconds in _predict(pairing, group, settings):
+            for live, outcome in _predict(pairing, group, settings):
                 if isinstance(outcome, Trace):
                     yield outcome
                 else:
-                    args = (pairing, settings, live, outcome, seconds, observe)
+                    args = (pairing, settings, live, outcome, observe)
                     working.add(pool.submit(_assess, *args))
 
 
@@ -111,7 +114,7 @@ def _admit(pairing: Pairing, ref: InstanceRef) -> "_Live | Trace":
     try:
         instance = ref.load()
     except DataError as error:
-        return _failed(pairing, ref, (), "data-failed", error)
+        return _trace(pairing, ref, (), "data-failed", error)
     instance.image.flags.writeable = False
     instance.mask.flags.writeable = False
     rng = generator(pairing.seed, ref.dataset, ref.name)
@@ -120,7 +123,7 @@ def _admit(pairing: Pairing, ref: InstanceRef) -> "_Live | Trace":
         if not clicks:
             raise SimulatorError("the simulator placed no opening click")
     except Exception as error:
-        return _failed(pairing, ref, (), "simulator-failed", error)
+        return _trace(pairing, ref, (), "simulator-failed", error)
     session = Session(
         image=instance.image,
         clicks=clicks,
@@ -131,10 +134,24 @@ def _admit(pairing: Pairing, ref: InstanceRef) -> "_Live | Trace":
     return _Live(instance, session, rng)
 
 
+def _prepare(pairing: Pairing, live: _Live, batching: bool) -> Trace | None:
+    """Let the method begin a new session, and ask with whom it may share a batch."""
+    started = perf_counter()
+    try:
+        if not live.begun:
+            pairing.method.begin(live.session)
+            live.begun = True
+        if batching:
+            live.batch_key = pairing.method.batch_key(live.session)
+            hash(live.batch_key)
+    except Exception as error:
+        return _spoiled(pairing, live, "method-failed", error)
+    live.seconds = perf_counter() - started
+    return None
+
+
 def _largest_group(ready: list[_Live], batch_size: int) -> list[_Live]:
     """Take from `ready` the largest group that may share a batch; of equal ones the oldest."""
-    if batch_size == 1:
-        return [ready.pop(0)]
     groups: dict[Hashable, list[_Live]] = {}
     for live in ready:
         groups.setdefault(live.batch_key, []).append(live)
@@ -146,48 +163,31 @@ def _largest_group(ready: list[_Live], batch_size: int) -> list[_Live]:
 
 def _predict(
     pairing: Pairing, group: list[_Live], settings: Settings
-) -> Iterator[tuple[_Live, Probabilities | Trace, float]]:
+) -> Iterator[tuple[_Live, Probabilities | Trace]]:
     """Predict a group; each session comes with its map, or with the trace of its failure."""
-    able: list[_Live] = []
     started = perf_counter()
-    for live in group:
-        problem = _begin(pairing, live)
-        if problem:
-            yield live, _spoiled(pairing, live, "method-failed", problem), 0.0
-        else:
-            able.append(live)
-    if not able:
-        return
     try:
-        maps = list(pairing.method.predict([live.session for live in able]))
-        if len(maps) != len(able):
-            raise MethodError(f"predict returned {len(maps)} maps for {len(able)} session(s)")
+        maps = list(pairing.method.predict([live.session for live in group]))
+        if len(maps) != len(group):
+            raise MethodError(f"predict returned {len(maps)} maps for {len(group)} session(s)")
     except Exception as error:
-        if len(able) == 1:
-            yield able[0], _spoiled(pairing, able[0], "method-failed", error), 0.0
+        if len(group) == 1:
+            yield group[0], _spoiled(pairing, group[0], "method-failed", error)
             return
         # Somebody in the batch is to blame; alone, the others still get their maps.
-        for live in able:
+        for live in group:
             yield from _predict(pairing, [live], settings)
         return
-    seconds = (perf_counter() - started) / len(able)
-    for live, probabilities in zip(able, maps, strict=True):
-        if settings.time_limit is not None and seconds > settings.time_limit:
-            late = MethodError(f"predict took {seconds:.3g} s; the limit is {settings.time_limit} s")
-            yield live, _spoiled(pairing, live, "timed-out", late), seconds
+    share = (perf_counter() - started) / len(group)
+    for live, probabilities in zip(group, maps, strict=True):
+        live.seconds += share
+        if settings.time_limit is not None and live.seconds > settings.time_limit:
+            late = MethodError(
+                f"predict took {live.seconds:.3g} s; the limit is {settings.time_limit:g} s a click"
+            )
+            yield live, _spoiled(pairing, live, "timed-out", late)
         else:
-            yield live, probabilities, seconds
-
-
-def _begin(pairing: Pairing, live: _Live) -> Exception | None:
-    if live.begun:
-        return None
-    try:
-        pairing.method.begin(live.session)
-    except Exception as error:
-        return error
-    live.begun = True
-    return None
+            yield live, probabilities
 
 
 def _assess(
@@ -195,7 +195,6 @@ def _assess(
     settings: Settings,
     live: _Live,
     probabilities: Probabilities,
-    seconds: float,
     observe: Observer | None,
 ) -> "_Live | Trace":
     """Score a prediction and place the next click, or finish the trace."""
@@ -219,55 +218,46 @@ def _assess(
             )
         except Exception as error:
             problem = error
-    _record(live, score, seconds, perf_counter() - started)
+    _record(live, score, perf_counter() - started)
     if problem:
         return _spoiled(pairing, live, "simulator-failed", problem)
     if click is None:
-        return _trace(pairing, live, "ok", None)
+        return _trace(pairing, instance, live.steps)
     session.previous = probabilities
     session.clicks = (*session.clicks, click)
     return live
 
 
-def _record(live: _Live, score: float, predicting: float, assessing: float) -> None:
+def _record(live: _Live, score: float, assessing: float) -> None:
     """Add the steps of the clicks that led to this prediction; the newest carries its score."""
     *earlier, newest = live.session.clicks[len(live.steps) :]
     live.steps.extend(Step(click) for click in earlier)
-    live.steps.append(Step(newest, score, predicting, predicting + assessing))
-
-
-def _trace(pairing: Pairing, live: _Live, status: Status, error: str | None) -> Trace:
-    return Trace(
-        pairing.method_name,
-        live.instance.dataset,
-        pairing.simulator_name,
-        pairing.seed,
-        live.instance.name,
-        tuple(live.steps),
-        status,
-        error,
-    )
+    live.steps.append(Step(newest, score, live.seconds, live.seconds + assessing))
 
 
 def _spoiled(pairing: Pairing, live: _Live, status: Status, error: Exception) -> Trace:
     """The trace of a session that failed: its steps, and the clicks that got no prediction."""
     unanswered = live.session.clicks[len(live.steps) :]
     live.steps.extend(Step(click) for click in unanswered)
-    return _trace(pairing, live, status, describe(error))
+    return _trace(pairing, live.instance, live.steps, status, error)
 
 
-def _failed(
-    pairing: Pairing, ref: InstanceRef, steps: tuple[Step, ...], status: Status, error: Exception
+def _trace(
+    pairing: Pairing,
+    instance: Instance | InstanceRef,
+    steps: Sequence[Step],
+    status: Status = "ok",
+    error: Exception | None = None,
 ) -> Trace:
     return Trace(
         pairing.method_name,
-        ref.dataset,
+        instance.dataset,
         pairing.simulator_name,
         pairing.seed,
-        ref.name,
-        steps,
+        instance.name,
+        tuple(steps),
         status,
-        describe(error),
+        describe(error) if error else None,
     )
 
 
