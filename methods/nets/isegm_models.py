@@ -1,0 +1,156 @@
+"""The f-BRS and RITM models, built from what their checkpoints say."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
+from ...harness.errors import UserError, nearest
+from .click_network import ClickEncoding, ClickNetwork, Place
+from .deeplab import DeepLabV3Plus, LogitHead
+from .ocr import HRNetOCR
+
+DEEPLAB_CUTS: dict[Place, str] = {"A": "backbone", "B": "pyramid", "C": "decoder"}
+HRNET_CUTS: dict[Place, str] = {"A": "trunk", "B": "trunk", "C": "context"}
+
+_HRNET_MARK = "feature_extractor.stage2.0.branches"
+_HRNET_WIDTH = "feature_extractor.stage2.0.branches.0.0.conv1.weight"
+_OCR_WIDTH = "feature_extractor.ocr_distri_head.object_context_block.f_down.1.0.bias"
+_DEEPLAB_CHANNELS = "feature_extractor.aspp.project.0.weight"
+
+#: The most backbone entries (without batch counters) of each depth, as the released loader has it.
+_DEPTH_BY_ENTRIES = ((181, 34), (276, 50), (531, 101))
+#: An HRNet with fewer trunk entries is the small variant.
+_FULL_HRNET_ENTRIES = 1800
+
+
+def fbrs_network(state: Mapping[str, Any], norm_radius: float = 260) -> ClickNetwork:
+    """The network an f-BRS checkpoint belongs to, without its weights.
+
+    state: the bare state dict, keys without `module.`. The rules are those of the released
+    loader. Raises UserError when the keys fit none of the released architectures.
+    """
+    encoding = ClickEncoding(disks=False, radius=norm_radius)
+    if any(_HRNET_MARK in key for key in state):
+        entries = sum("feature_extractor." in key for key in state)
+        trunk = HRNetOCR(
+            width=_outputs(state, _HRNET_WIDTH),
+            ocr_width=_outputs(state, _OCR_WIDTH),
+            small=entries < _FULL_HRNET_ENTRIES,
+        )
+        return ClickNetwork(trunk, nn.Identity(), HRNET_CUTS, encoding, fusion="early")
+    entries = sum(
+        "feature_extractor.backbone" in key and "num_batches_tracked" not in key for key in state
+    )
+    depth = next((depth for most, depth in _DEPTH_BY_ENTRIES if entries <= most), None)
+    if entries == 0 or depth is None:
+        raise UserError(
+            f"this is no f-BRS checkpoint: {entries} entries feature_extractor.backbone.*, "
+            "where ResNet-34, -50 and -101 have up to 181, 276 and 531, and no HRNet stages"
+        )
+    # Checkpoints that record a dropout rate are all of the 128-channel kind.
+    channels = 128 if "aspp_dropout" in state else _outputs(state, _DEEPLAB_CHANNELS)
+    return ClickNetwork(
+        DeepLabV3Plus(depth, channels), LogitHead(channels), DEEPLAB_CUTS, encoding, fusion="early"
+    )
+
+
+def _outputs(state: Mapping[str, Any], key: str) -> int:
+    value = state.get(key)
+    if not isinstance(value, Tensor) or value.ndim == 0:
+        raise UserError(f"this is no f-BRS checkpoint: it has no tensor {key}")
+    return int(value.shape[0])
+
+
+#: The class a RITM checkpoint's `config` names -> our trunk. Nothing is ever imported by that name.
+RITM_CLASSES = {
+    "isegm.model.is_hrnet_model.HRNetModel": "hrnet",
+    "isegm.model.is_deeplab_model.DeeplabModel": "deeplab",
+}
+#: Parameters that say how the model was trained, not what it computes.
+_TRAINING_ONLY = {"backbone_lr_mult", "with_aux_output", "norm_layer", "cpu_dist_maps"}
+_SHARED = {
+    "use_leaky_relu": False,
+    "use_rgb_conv": False,
+    "use_disks": False,
+    "norm_radius": 5,
+    "with_prev_mask": False,
+    "binary_prev_mask": False,
+}
+_BY_TRUNK = {
+    "hrnet": {"width": 48, "ocr_width": 256, "small": False},
+    "deeplab": {"backbone": "resnet50", "deeplab_ch": 256, "aspp_dropout": 0.5},
+}
+#: Parameters with the only value we build.
+_FIXED = {
+    "clicks_groups": None,
+    "conv_extend": False,
+    "norm_mean_std": ([0.485, 0.456, 0.406], [0.229, 0.224, 0.225]),
+    "backbone_norm_layer": None,
+}
+
+
+def config_values(config: Any) -> tuple[str, dict[str, Any]]:
+    """(trunk name, {parameter: value}) of a RITM checkpoint's `config`, defaults filled in.
+
+    Raises UserError for a class or a specified parameter that is not known here.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("params"), Mapping):
+        raise UserError("the checkpoint's 'config' must hold 'class' and 'params'")
+    name = str(config.get("class"))
+    if name not in RITM_CLASSES:
+        raise UserError(f"the checkpoint is of class {name!r}: {nearest(name, RITM_CLASSES)}")
+    trunk = RITM_CLASSES[name]
+    values: dict[str, Any] = {**_SHARED, **_BY_TRUNK[trunk]}
+    for key, entry in config["params"].items():
+        value = entry.get("value") if isinstance(entry, Mapping) else entry
+        specified = not isinstance(entry, Mapping) or entry.get("specified", True)
+        if key in values:
+            values[key] = value
+        elif key in _FIXED:
+            if _plain(value) != _plain(_FIXED[key]):
+                raise UserError(f"the checkpoint has {key}={value!r}, which is not supported")
+        elif specified and key not in _TRAINING_ONLY:
+            raise UserError(f"the checkpoint has {key}={value!r}: {nearest(key, values)}")
+    return trunk, values
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+def ritm_network(config: Any) -> ClickNetwork:
+    """The network a RITM checkpoint's `config` describes, without its weights.
+
+    Raises UserError for a configuration that cannot be built.
+    """
+    kind, values = config_values(config)
+    head: nn.Module = nn.Identity()
+    trunk: nn.Module
+    if kind == "hrnet":
+        cuts = HRNET_CUTS
+        trunk = HRNetOCR(values["width"], values["ocr_width"], bool(values["small"]))
+    else:
+        cuts = DEEPLAB_CUTS
+        trunk = DeepLabV3Plus(_depth(values["backbone"]), values["deeplab_ch"])
+        head = LogitHead(values["deeplab_ch"])
+    return ClickNetwork(
+        trunk,
+        head,
+        cuts,
+        ClickEncoding(bool(values["use_disks"]), values["norm_radius"]),
+        fusion="early" if values["use_rgb_conv"] else "side",
+        leaky=bool(values["use_leaky_relu"]),
+        norm_first=True,
+        sees_previous=bool(values["with_prev_mask"]),
+        binary_previous=bool(values["binary_prev_mask"]),
+        normalises=True,
+    )
+
+
+def _depth(backbone: Any) -> int:
+    match = re.fullmatch(r"resnet(34|50|101|152)", str(backbone))
+    if match is None:
+        raise UserError(f"the checkpoint has backbone={backbone!r}: must be resnet34, 50, 101, 152")
+    return int(match[1])
