@@ -1,0 +1,89 @@
+"""`isegbench weights`: which checkpoints there are, and where they lie on this machine."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Checkpoints: list, register, find, download.")
+
+
+@app.command("list", epilog="Example: isegbench weights list --system dextr")
+def list_(
+    system: Annotated[
+        str | None, typer.Option(help="Only those of one method, such as dextr.")
+    ] = None,
+) -> None:
+    """The known checkpoints: what they were trained on, and whether they are here."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from ..errors import UserError, nearest
+    from ..weights import added, entries, find
+
+    chosen = entries(system)
+    if system is not None and not chosen:
+        systems = {entry.system for entry in entries()}
+        raise UserError(f"no checkpoint is known for {system!r}: {nearest(system, systems)}")
+    table = Table("method", "name", "trained on", "size", "file", box=None, pad_edge=False)
+    for entry in chosen:
+        path = find(entry)
+        missing = "to be downloaded by hand" if entry.url is None else "downloaded when used"
+        size = f"{entry.megabytes:g} MB" if entry.megabytes else ""
+        where = str(path) if path else missing
+        table.add_row(entry.system, entry.name, ", ".join(entry.trained_on), size, where)
+    known = {entry.name for entry in entries()}
+    for name, path in added().items():
+        if system is None and name not in known:
+            table.add_row("", name, "", "", str(path))
+    Console(soft_wrap=True).print(table)
+
+
+@app.command(epilog="Example: isegbench weights add forte_r50 ~/Downloads/forte.pth")
+def add(
+    name: Annotated[str, typer.Argument(help="A name from `weights list`, or a new one.")],
+    file: Annotated[Path, typer.Argument(help="The checkpoint; it is copied to the cache.")],
+    trained_on: Annotated[
+        str | None,
+        typer.Option(help="For a new name: the data sets its training saw, as in sbd,voc."),
+    ] = None,
+) -> None:
+    """Register a local file under a name, and record its sha256."""
+    from ..weights import add as register_file
+
+    told = None if trained_on is None else tuple(_parts(trained_on))
+    stored = register_file(name, file, told)
+    typer.echo(f"{stored.name}: {stored.path}\nsha256 {stored.sha256}")
+
+
+@app.command(epilog="Example: isegbench weights path resnet34_dh128_sbd")
+def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.")]) -> None:
+    """Print where a checkpoint lies; an error if it is not on this machine."""
+    from ..errors import UserError, nearest
+    from ..weights import added, entries, find
+
+    registered = added()
+    entry = next((entry for entry in entries() if entry.name == name), None)
+    if entry is None and name not in registered:
+        names = [*registered, *(known.name for known in entries())]
+        raise UserError(f"unknown weights {name!r}: {nearest(name, names)}")
+    found = registered.get(name) if entry is None else find(entry)
+    if found is None:
+        raise UserError(
+            f"{name} is not here: try isegbench weights download {name}, or register a copy with "
+            f"isegbench weights add {name} FILE"
+        )
+    typer.echo(str(found))
+
+
+@app.command(epilog="Example: isegbench weights download resnet34_dh128_sbd")
+def download(name: Annotated[str, typer.Argument(help="A name from `weights list`.")]) -> None:
+    """Fetch a checkpoint from its authors' address; says how where a person must do it."""
+    from ..weights import download as fetch_file
+
+    fetched = fetch_file(name)
+    typer.echo(f"{fetched.path}\nsha256 {fetched.sha256}")
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
