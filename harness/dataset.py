@@ -2,7 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
+from .fetch import Archive
 from .types import InstanceRef
 
 
@@ -17,6 +19,11 @@ class Dataset(ABC):
 
     #: How the data set is called in traces; set by the constructor, e.g. "grabcut".
     name: str
+
+    #: What `isegbench data download` fetches; None where there is nothing to fetch.
+    archive: ClassVar[Archive | None] = None
+    #: (images, masks) the data set holds as published, for `isegbench data verify`.
+    expected: tuple[int, int] | None = None
 
     @abstractmethod
     def instances(self) -> Sequence[InstanceRef]:
