@@ -1,1 +1,23 @@
-"""The engine of isegbench: knows no method and no data set by name."""
+"""The engine of isegbench: knows no method and no data set by name.
+
+`from isegbench import harness; harness.run("nearest-click", "samples")` returns a data frame.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .benchmark import run as run
+    from .store import read_traces as read_traces
+
+_EXPORTS = {"run": "benchmark", "read_traces": "store"}
+
+__all__ = list(_EXPORTS)
+
+
+def __getattr__(name: str) -> Any:
+    # Late, so that importing the package (as the command line does) costs nothing.
+    if name not in _EXPORTS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(f".{_EXPORTS[name]}", __name__), name)

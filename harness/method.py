@@ -15,7 +15,6 @@ and run it: ``isegbench run --method path/to/file.py:Everything --dataset sample
 Constructor parameters with type annotations become the keys of ``file.py:Everything:key=value``.
 """
 
-from abc import ABC
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -81,7 +80,7 @@ class UsedWeights:
     trained_on: tuple[str, ...] = ()
 
 
-class Method(ABC):
+class Method:
     """A segmentation method driven by clicks. Override `predict_one` or `predict`.
 
     The engine calls `begin` once per session, then `predict` after the opening and after each
@@ -107,6 +106,7 @@ class Method(ABC):
 
     def begin(self, session: Session) -> None:
         """Work to do once per session (encode the image, crop), kept in `session.memory`."""
+        return
 
     def predict(self, sessions: Sequence[Session]) -> Sequence[Probabilities]:
         """One probability map for each session, in order; (H, W) float32 in [0, 1] at image size.

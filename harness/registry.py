@@ -137,16 +137,7 @@ class Registry(Generic[T]):
         parameters. Raises UserError for unknown names, keys and unfit values.
         """
         spec = Spec.parse(spec) if isinstance(spec, str) else spec
-        factory = self.factory(spec.name)
-        params = bind(f"{self.kind} {spec.name}", factory, spec, context)
-        try:
-            return factory(**params)
-        except IsegbenchError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"{self.kind} {spec}: cannot be built: {type(error).__name__}: {error}"
-            ) from error
+        return build_with(self.factory(spec.name), spec, self.kind, context)
 
     def _add(self, name: str, factory: Callable[..., T] | str) -> None:
         known = self._factories.get(name)
@@ -195,6 +186,19 @@ def load_module(path: Path) -> Any:
         del sys.modules[name]
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def build_with(factory: Callable[..., T], spec: Spec, kind: str, context: dict[str, Any]) -> T:
+    """Call a factory with what a spec says; parameters and errors as in `Registry.build`."""
+    params = bind(f"{kind} {spec.name}", factory, spec, context)
+    try:
+        return factory(**params)
+    except IsegbenchError:
+        raise
+    except Exception as error:
+        raise UserError(
+            f"{kind} {spec}: cannot be built: {type(error).__name__}: {error}"
+        ) from error
 
 
 def bind(

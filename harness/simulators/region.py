@@ -1,11 +1,15 @@
-"""Where the middle of an error is: exact distance transforms, computed only where it matters."""
+"""Where the middle of an error is: distance transforms of what is wrong."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
+from scipy.ndimage import distance_transform_edt
 
 from ..types import IGNORED, OBJECT, Click
+
+Distance = Literal["opencv", "exact"]
 
 
 def errors(mask: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -29,7 +33,7 @@ def bounding_box(region: np.ndarray) -> tuple[int, int, int, int] | None:
 
 
 def innermost(
-    region: np.ndarray, avoid: Sequence[tuple[int, int]] = ()
+    region: np.ndarray, avoid: Sequence[tuple[int, int]] = (), distance: Distance = "opencv"
 ) -> tuple[float, tuple[int, int]]:
     """The pixel of a region farthest from everything outside it.
 
@@ -37,22 +41,58 @@ def innermost(
     count as distance zero. Returns (distance in pixels, (y, x)); of equal distances the first in
     row-major order; (0.0, (0, 0)) when the region is empty or wholly avoided.
 
-    OpenCV's precise Euclidean transform in float32, as the released RITM clicker uses. Only the
-    region's box with one pixel around it is transformed: the nearest pixel outside a region is
-    never beyond that border.
+    distance: "opencv" is RITM's float32 transform, "exact" is f-BRS's float64 one (SciPy). They
+    differ only in how they break ties: see `_opencv`.
     """
     box = bounding_box(region)
     if box is None:
         return 0.0, (0, 0)
-    top, bottom, left, right = box
-    inside = region[top : bottom + 1, left : right + 1]
-    padded = np.pad(inside.astype(np.uint8), 1)
-    distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+    depths, (top, left) = _opencv(region) if distance == "opencv" else _exact(region, box)
+    height, width = depths.shape
     for y, x in avoid:
-        if top <= y <= bottom and left <= x <= right:
-            distance[y - top, x - left] = 0.0
-    y, x = divmod(int(distance.argmax()), distance.shape[1])
-    return float(distance[y, x]), (y + top, x + left)
+        if 0 <= y - top < height and 0 <= x - left < width:
+            depths[y - top, x - left] = 0.0
+    y, x = divmod(int(depths.argmax()), width)
+    return float(depths[y, x]), (y + top, x + left)
+
+
+def _opencv(region: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
+    """OpenCV's precise transform of the whole frame in float32, and the offset (0, 0).
+
+    Where OpenCV was built with Intel's IPP and has one thread (or a small frame), IPP computes it,
+    and the last bit of IPP's result depends on where a pixel lies in the frame and on the
+    alignment of the output in memory; that bit decides between pixels of equal distance. The
+    released loops saw whatever came; here it is pinned down (whole frame, one thread, 64-byte
+    alignment), so that a result depends on nothing but the masks, and agrees with the recorded
+    clicks of the released rule. Elsewhere OpenCV is exact and the first of equals wins.
+    """
+    if cv2.getNumThreads() != 1:
+        cv2.setNumThreads(1)
+    padded = np.pad(region.astype(np.uint8), 1)
+    depths = cv2.distanceTransform(
+        padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE, dst=_aligned(padded.shape)
+    )
+    return depths[1:-1, 1:-1], (0, 0)
+
+
+def _aligned(shape: tuple[int, ...], alignment: int = 64) -> np.ndarray:
+    """An uninitialised float32 array that begins at a multiple of `alignment` bytes."""
+    size = int(np.prod(shape)) * 4
+    memory = np.empty(size + alignment, np.uint8)
+    start = -memory.ctypes.data % alignment
+    return memory[start : start + size].view(np.float32).reshape(shape)
+
+
+def _exact(
+    region: np.ndarray, box: tuple[int, int, int, int]
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """SciPy's exact transform of the region's box alone, and where the box begins.
+
+    One pixel around the box suffices: the nearest pixel outside a region is never beyond it.
+    """
+    top, bottom, left, right = box
+    padded = np.pad(region[top : bottom + 1, left : right + 1], 1)
+    return np.asarray(distance_transform_edt(padded))[1:-1, 1:-1], (top, left)
 
 
 def clicked_pixels(clicks: Sequence[Click]) -> list[tuple[int, int]]:

@@ -1,0 +1,93 @@
+"""A whole benchmark from Python: plan it, execute it, keep what comes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pandas as pd
+
+from . import environment
+from .config import RunConfig, make_config
+from .errors import UserError
+from .executors.executor import Executor, make_executor
+from .manifest import Invocation, Manifest, now
+from .plan import Job, Plan, make_plan
+from .rundir import admit, exclusive, record_instances
+from .store import KEY, Store, finished, read_traces, to_table
+from .types import Trace
+
+#: Called once with the jobs to do and the number of traces already there, then with each trace.
+OnStart = Callable[[list[Job], int], None]
+OnTrace = Callable[[Trace], None]
+
+
+def run(
+    methods: Any, datasets: Any, simulator: Any = "largest-error", **options: Any
+) -> pd.DataFrame:
+    """Run methods on data sets and return their traces, one row a click.
+
+    methods, datasets: one or a list of names (`"name:key=value"`), tables (`{"name": ...}`),
+    classes or objects; simulator: one. options: the fields of `harness.config.RunConfig`, such as
+    clicks=20, seeds=3, executor="ray", batch_size=8, limit=10, out="results/runs/mine". With `out`
+    the run is kept there and resumed if it exists; without, nothing is written. Columns and their
+    meaning: `harness.store.SCHEMA`. Raises UserError for anything that is wrong with the request.
+    """
+    given = {"methods": methods, "datasets": datasets, "simulator": simulator, **options}
+    config = make_config(given)
+    if config.out is not None:
+        execute(config)
+        return read_traces(config.out)
+    plan = make_plan(config)
+    traces = list(make_executor(config).run(plan.jobs(set())))
+    frame = to_table(traces).to_pandas(strings_to_categorical=False)
+    return frame.sort_values([*KEY, "click"], kind="stable", ignore_index=True)
+
+
+def execute(
+    config: RunConfig, on_start: OnStart | None = None, on_trace: OnTrace | None = None
+) -> Plan:
+    """Run what a configuration describes into `config.out`, resuming what is there.
+
+    Raises UserError when the directory belongs to a run with other settings. However it ends,
+    finished traces are on disk.
+    """
+    if config.out is None:
+        raise UserError("out is missing: name the directory the run is kept in")
+    plan = make_plan(config)
+    executor = make_executor(config)
+    with exclusive(config.out):
+        admit(config.out, describe(plan, executor))
+        record_instances(config.out, plan.instances())
+        jobs = plan.jobs(finished(config.out, config.retry_failures))
+        if on_start:
+            on_start(jobs, _planned(plan) - sum(len(job.refs) for job in jobs))
+        with Store(config.out) as store:
+            for trace in executor.run(jobs) if jobs else ():
+                store.add(trace)
+                if on_trace:
+                    on_trace(trace)
+    return plan
+
+
+def describe(plan: Plan, executor: Executor) -> Manifest:
+    """The manifest of a plan that is about to run."""
+    invocation = Invocation(
+        started=now(),
+        command=environment.command(),
+        executor=executor.describe(),
+        versions=environment.versions(),
+        hardware=environment.hardware(),
+        commit=environment.commit(),
+    )
+    return Manifest(
+        isegbench=environment.package_version(),
+        created=invocation.started,
+        protocol=plan.protocol,
+        methods={method.name: method.entry for method in plan.methods},
+        datasets={dataset.name: dataset.entry for dataset in plan.datasets},
+        invocations=[invocation],
+    )
+
+
+def _planned(plan: Plan) -> int:
+    instances = sum(len(dataset.refs) for dataset in plan.datasets)
+    return len(plan.methods) * instances * plan.protocol.seeds

@@ -1,0 +1,23 @@
+"""The inline executor: everything in this process."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from .. import engine
+from ..plan import Job
+from ..types import Trace
+from .executor import Executor
+
+
+class Inline(Executor):
+    """Runs one job after the other in this process, with the methods the plan has built."""
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Trace]:
+        for job in jobs:
+            pairing = engine.Pairing(
+                job.method.built, job.method.name, job.simulator, job.simulator_name, job.seed
+            )
+            yield from engine.run(pairing, job.refs, job.settings)
+
+    def describe(self) -> dict[str, Any]:
+        return {"name": "inline"}
