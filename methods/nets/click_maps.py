@@ -23,10 +23,9 @@ def points_tensor(batch: Sequence[Sequence[Point]], limit: int | None = None) ->
         for points in kept
     ]
     width = max([1, *(len(side) for pair in split for side in pair)])
+    missing = [(-1.0, -1.0)]
     padded = [
-        [*positive, *[(-1.0, -1.0)] * (width - len(positive))]
-        + [*negative, *[(-1.0, -1.0)] * (width - len(negative))]
-        for positive, negative in split
+        [point for side in pair for point in side + missing * (width - len(side))] for pair in split
     ]
     return torch.tensor(padded, dtype=torch.float32)
 

@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from .gluon_resnet import GluonResNet
 from .resize import resize
-from .resnet import DilatedResNet
 
 SKIP_CHANNELS = 32
 #: Dilations of the pyramid's 3x3 branches at output stride 8.
@@ -51,7 +51,7 @@ class Pyramid(nn.Module):
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
-        branches = [_conv_norm_relu(inputs, outputs, 1)]
+        branches: list[nn.Module] = [_conv_norm_relu(inputs, outputs, 1)]
         branches += [_conv_norm_relu(inputs, outputs, 3, rate) for rate in RATES]
         branches.append(PooledBranch(inputs, outputs))
         # "concurent" is how the released checkpoints spell it.
@@ -112,7 +112,7 @@ class DeepLabV3Plus(nn.Module):
     def __init__(self, depth: int, channels: int) -> None:
         super().__init__()
         self.channels = channels
-        self.backbone = DilatedResNet(depth)
+        self.backbone = GluonResNet(depth)
         expansion = self.backbone.expansion
         self.aspp = Pyramid(512 * expansion, channels)
         self.skip_project = SkipProject(64 * expansion, SKIP_CHANNELS)

@@ -1,4 +1,4 @@
-"""ResNets that keep a fine stride by dilation, with the parameter names of the Gluon v1b/v1s models.
+"""ResNets that keep a fine stride by dilation, with the key names of the Gluon v1b/v1s models.
 
 Lin et al.'s GluonCV models differ from torchvision's in the stem of the deeper ones (three 3x3
 convolutions) and in that the basic block can be dilated; the bottleneck is torchvision's own.
@@ -46,7 +46,7 @@ def projection(inputs: int, outputs: int, stride: int) -> nn.Sequential:
     )
 
 
-class DilatedResNet(nn.Module):
+class GluonResNet(nn.Module):
     """ResNet-34, -50, -101 or -152 with output stride 8: layer3 dilated by 2, layer4 by 4.
 
     (B, 3, H, W) -> the outputs of the four stages, the first at stride 4, the others at 8.

@@ -1,4 +1,4 @@
-"""HRNetV2 (Wang et al., TPAMI 2020): four resolutions in parallel, with the original's key names."""
+"""HRNetV2 (Wang et al., TPAMI 2020): four resolutions in parallel, the original's key names."""
 
 from typing import cast
 
@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, conv3x3
 
+from .gluon_resnet import projection
 from .resize import resize
-from .resnet import projection
 
 #: (modules of stages 2, 3, 4; blocks per branch, and bottlenecks in stage 1).
 FULL = ((1, 4, 3), 4)

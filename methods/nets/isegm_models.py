@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ...harness.errors import UserError, nearest
+from .checkpoint import fit
 from .click_network import ClickEncoding, ClickNetwork, Place
 from .deeplab import DeepLabV3Plus, LogitHead
 from .ocr import HRNetOCR
@@ -25,18 +26,21 @@ _DEPTH_BY_ENTRIES = ((181, 34), (276, 50), (531, 101))
 _FULL_HRNET_ENTRIES = 1800
 
 
-def fbrs_network(state: Mapping[str, Any], norm_radius: float = 260) -> ClickNetwork:
+def fbrs_network(
+    state: Mapping[str, Any], what: str = "the checkpoint", norm_radius: float = 260
+) -> ClickNetwork:
     """The network an f-BRS checkpoint belongs to, without its weights.
 
-    state: the bare state dict, keys without `module.`. The rules are those of the released
-    loader. Raises UserError when the keys fit none of the released architectures.
+    state: the bare state dict, keys without `module.`. what: how errors call it. The rules are
+    those of the released loader. Raises UserError when the keys fit none of the
+    released architectures.
     """
     encoding = ClickEncoding(disks=False, radius=norm_radius)
     if any(_HRNET_MARK in key for key in state):
         entries = sum("feature_extractor." in key for key in state)
         trunk = HRNetOCR(
-            width=_outputs(state, _HRNET_WIDTH),
-            ocr_width=_outputs(state, _OCR_WIDTH),
+            width=_outputs(state, _HRNET_WIDTH, what),
+            ocr_width=_outputs(state, _OCR_WIDTH, what),
             small=entries < _FULL_HRNET_ENTRIES,
         )
         return ClickNetwork(trunk, nn.Identity(), HRNET_CUTS, encoding, fusion="early")
@@ -46,20 +50,20 @@ def fbrs_network(state: Mapping[str, Any], norm_radius: float = 260) -> ClickNet
     depth = next((depth for most, depth in _DEPTH_BY_ENTRIES if entries <= most), None)
     if entries == 0 or depth is None:
         raise UserError(
-            f"this is no f-BRS checkpoint: {entries} entries feature_extractor.backbone.*, "
+            f"{what} is no f-BRS checkpoint: {entries} entries feature_extractor.backbone.*, "
             "where ResNet-34, -50 and -101 have up to 181, 276 and 531, and no HRNet stages"
         )
     # Checkpoints that record a dropout rate are all of the 128-channel kind.
-    channels = 128 if "aspp_dropout" in state else _outputs(state, _DEEPLAB_CHANNELS)
+    channels = 128 if "aspp_dropout" in state else _outputs(state, _DEEPLAB_CHANNELS, what)
     return ClickNetwork(
         DeepLabV3Plus(depth, channels), LogitHead(channels), DEEPLAB_CUTS, encoding, fusion="early"
     )
 
 
-def _outputs(state: Mapping[str, Any], key: str) -> int:
+def _outputs(state: Mapping[str, Any], key: str, what: str) -> int:
     value = state.get(key)
     if not isinstance(value, Tensor) or value.ndim == 0:
-        raise UserError(f"this is no f-BRS checkpoint: it has no tensor {key}")
+        raise UserError(f"{what} is no f-BRS checkpoint: it has no tensor {key}")
     return int(value.shape[0])
 
 
@@ -91,16 +95,16 @@ _FIXED = {
 }
 
 
-def config_values(config: Any) -> tuple[str, dict[str, Any]]:
+def config_values(config: Any, what: str = "the checkpoint") -> tuple[str, dict[str, Any]]:
     """(trunk name, {parameter: value}) of a RITM checkpoint's `config`, defaults filled in.
 
     Raises UserError for a class or a specified parameter that is not known here.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("params"), Mapping):
-        raise UserError("the checkpoint's 'config' must hold 'class' and 'params'")
+        raise UserError(f"{what}: its 'config' must hold 'class' and 'params'")
     name = str(config.get("class"))
     if name not in RITM_CLASSES:
-        raise UserError(f"the checkpoint is of class {name!r}: {nearest(name, RITM_CLASSES)}")
+        raise UserError(f"{what} is of class {name!r}: {nearest(name, RITM_CLASSES)}")
     trunk = RITM_CLASSES[name]
     values: dict[str, Any] = {**_SHARED, **_BY_TRUNK[trunk]}
     for key, entry in config["params"].items():
@@ -110,9 +114,9 @@ def config_values(config: Any) -> tuple[str, dict[str, Any]]:
             values[key] = value
         elif key in _FIXED:
             if _plain(value) != _plain(_FIXED[key]):
-                raise UserError(f"the checkpoint has {key}={value!r}, which is not supported")
+                raise UserError(f"{what} has {key}={value!r}, which is not supported")
         elif specified and key not in _TRAINING_ONLY:
-            raise UserError(f"the checkpoint has {key}={value!r}: {nearest(key, values)}")
+            raise UserError(f"{what} has {key}={value!r}: {nearest(key, values)}")
     return trunk, values
 
 
@@ -120,12 +124,12 @@ def _plain(value: Any) -> Any:
     return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-def ritm_network(config: Any) -> ClickNetwork:
+def ritm_network(config: Any, what: str = "the checkpoint") -> ClickNetwork:
     """The network a RITM checkpoint's `config` describes, without its weights.
 
     Raises UserError for a configuration that cannot be built.
     """
-    kind, values = config_values(config)
+    kind, values = config_values(config, what)
     head: nn.Module = nn.Identity()
     trunk: nn.Module
     if kind == "hrnet":
@@ -133,7 +137,7 @@ def ritm_network(config: Any) -> ClickNetwork:
         trunk = HRNetOCR(values["width"], values["ocr_width"], bool(values["small"]))
     else:
         cuts = DEEPLAB_CUTS
-        trunk = DeepLabV3Plus(_depth(values["backbone"]), values["deeplab_ch"])
+        trunk = DeepLabV3Plus(_depth(values["backbone"], what), values["deeplab_ch"])
         head = LogitHead(values["deeplab_ch"])
     return ClickNetwork(
         trunk,
@@ -149,8 +153,21 @@ def ritm_network(config: Any) -> ClickNetwork:
     )
 
 
-def _depth(backbone: Any) -> int:
+def _depth(backbone: Any, what: str) -> int:
     match = re.fullmatch(r"resnet(34|50|101|152)", str(backbone))
     if match is None:
-        raise UserError(f"the checkpoint has backbone={backbone!r}: must be resnet34, 50, 101, 152")
+        raise UserError(f"{what} has backbone={backbone!r}: must be resnet34, 50, 101, 152")
     return int(match[1])
+
+
+def fill(network: nn.Module, state: Mapping[str, Any], what: str) -> None:
+    """Put a checkpoint's weights in place. Entries the network does not know are left aside.
+
+    The released loaders do not mind missing entries either; here they raise UserError, because a
+    network that is random in part gives numbers that mean nothing. what: how errors call it.
+    """
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    missing = any(
+        key not in tensors for key in network.state_dict() if "num_batches_tracked" not in key
+    )
+    fit(network, tensors, what=what, strict=missing)

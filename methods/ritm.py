@@ -1,0 +1,78 @@
+"""RITM: iteratively trained models that see their own previous mask."""
+
+from typing import Any
+
+from torch import Tensor
+
+from ..harness.errors import UserError
+from ..harness.method import Paper
+from ..harness.weights import resolve, used
+from .brs import BrsSettings
+from .click_method import ClickMethod, Mode
+from .device import Device, resolve_device
+from .nets.checkpoint import load_checkpoint, state_of
+from .nets.click_network import ClickNetwork
+from .nets.isegm_models import fill, ritm_network
+from .zoom_in import ZoomIn
+
+
+class RITM(ClickMethod):
+    """HRNet + OCR that sees clicks as disks and, if so trained, its previous mask.
+
+    The architecture is the checkpoint's own `config`, through a table of known classes. mode:
+    NoBRS is the system as published; the BRS modes of f-BRS can be put on top. zoom: look closer
+    at the object from the second click on; zoom_target: at this longest side (as released: 400,
+    for DAVIS 600). flip: average with the mirror image. clicks_shown: how many of the first
+    clicks the network is shown (as released: all for NoBRS, 5 for input modes, 8 for f-BRS).
+    evaluations: of BRS's objective per click at most.
+    """
+
+    paper = Paper(
+        "Reviving Iterative Training with Mask Guidance for Interactive Segmentation",
+        "Sofiiuk, Petrov, Konushin",
+        2021,
+        "https://arxiv.org/abs/2102.06583",
+    )
+
+    def __init__(
+        self,
+        weights: str,
+        mode: Mode = "NoBRS",
+        device: Device = "auto",
+        zoom: bool = True,
+        zoom_target: int | None = None,
+        flip: bool = True,
+        threshold: float = 0.49,
+        clicks_shown: int | None = None,
+        evaluations: int = 20,
+    ) -> None:
+        file = resolve(weights, "ritm")
+        super().__init__(
+            load_ritm(load_checkpoint(file.path), str(file.path)),
+            mode=mode,
+            device=resolve_device(device),
+            zoom=ZoomIn() if zoom else None,
+            zoom_target=zoom_target,
+            flip=flip,
+            clicks_shown=clicks_shown,
+            brs=BrsSettings(threshold=threshold, evaluations=evaluations),
+        )
+        self.weights = used(file)
+
+    def prepare(self, image: Tensor) -> Tensor:
+        return image.float().div(255)
+
+
+def load_ritm(checkpoint: dict[str, Any], what: str) -> ClickNetwork:
+    """The network of a checkpoint with `config` and `state_dict`, weights in place.
+
+    what: how errors call the checkpoint. Raises UserError when it cannot be built or does not fit.
+    """
+    if "config" not in checkpoint or "state_dict" not in checkpoint:
+        raise UserError(
+            f"{what} is no RITM checkpoint: it must hold 'config' and 'state_dict'. "
+            "A bare state dict may be one of f-BRS"
+        )
+    network = ritm_network(checkpoint["config"], what)
+    fill(network, state_of(checkpoint), what)
+    return network
