@@ -1,5 +1,7 @@
 """Is an encoded image whole? Some decoders fill what is missing and say nothing."""
 
+import struct
+
 from ..harness.errors import DataError
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -19,9 +21,7 @@ def check_complete(data: bytes) -> None:
     elif data.startswith(_PNG):
         whole = _png_is_whole(data)
     elif data.startswith(b"BM"):
-        # Bytes 10-13: where the pixels begin. 34-37: how many bytes they take, or 0.
-        pixels = int.from_bytes(data[34:38], "little")
-        whole = len(data) >= max(int.from_bytes(data[10:14], "little") + pixels, 54)
+        whole = len(data) >= _bmp_length(data)
     else:
         return
     if not whole:
@@ -58,3 +58,17 @@ def _png_is_whole(data: bytes) -> bool:
             return True
         position += 12 + int.from_bytes(data[position : position + 4], "big")
     return False
+
+
+def _bmp_length(data: bytes) -> int:
+    """How many bytes the headers of a BMP file (BITMAPINFOHEADER or later) announce."""
+    if len(data) < 54:
+        return 54
+    offset, header, width, height, _, depth, compression, size = struct.unpack_from(
+        "<IIiiHHII", data, 10
+    )
+    if header < 40:  # OS/2 1.x: other fields; left to the decoder
+        return 0
+    if compression == 0:  # the size may then be given as 0
+        size = (abs(width) * depth + 31) // 32 * 4 * abs(height)
+    return offset + size
