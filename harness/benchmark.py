@@ -12,7 +12,7 @@ from .executors.executor import Executor, make_executor
 from .manifest import Invocation, Manifest, now
 from .plan import Job, Plan, make_plan
 from .rundir import admit, exclusive, record_instances
-from .store import KEY, Store, finished, read_traces, to_table
+from .store import Store, finished, read_traces, to_frame, to_table
 from .types import Trace
 
 #: Called once with the jobs to do and the number of traces already there, then with each trace.
@@ -38,8 +38,7 @@ def run(
         return read_traces(config.out)
     plan = make_plan(config)
     traces = list(make_executor(config).run(plan.jobs(set())))
-    frame = to_table(traces).to_pandas(strings_to_categorical=False)
-    return frame.sort_values([*KEY, "click"], kind="stable", ignore_index=True)
+    return to_frame(to_table(traces))
 
 
 def execute(

@@ -128,8 +128,7 @@ def plan_method(named: Named) -> MethodPlan:
     built = build()
     if not isinstance(built, Method):
         raise UserError(f"method {name}: {type(built).__name__} is not a subclass of Method")
-    spec = str(named) if isinstance(named, str) else name
-    return MethodPlan(name, build, built, describe_method(built, spec))
+    return MethodPlan(name, build, built, describe_method(built, _full(named, name)))
 
 
 def describe_method(method: Method, spec: str) -> MethodEntry:
@@ -196,7 +195,7 @@ def plan_dataset(named: Named, config: RunConfig) -> DatasetPlan:
         twin = next(one for one, other in pairwise(sorted(names)) if one == other)
         raise UserError(f"dataset {name} holds two instances called {twin!r}: names must differ")
     entry = DatasetEntry(
-        spec=named if isinstance(named, str) else name,
+        spec=_full(named, name),
         instances=len(everything),
         fingerprint=hashlib.sha256("\n".join(names).encode()).hexdigest(),
         planned=len(refs),
@@ -239,6 +238,11 @@ def _spec(named: Named) -> tuple[Spec, str | None]:
     label = values.pop("label", None)
     params = {key.replace("-", "_"): value for key, value in values.items()}
     return Spec(given.name, given.positional, given.params | params), label
+
+
+def _full(named: Named, name: str) -> str:
+    """What to write down so that the same can be built again; an object has only its name."""
+    return _spec(named)[0].full if isinstance(named, (str, dict)) else name
 
 
 def _resolve(

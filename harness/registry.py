@@ -66,12 +66,17 @@ class Spec:
 
     def __str__(self) -> str:
         """The canonical form: keys sorted. It names the object in traces and tables."""
+        file = _FILE.match(self.name)
+        return self._joined(f"{Path(file['path']).name}:{file['attribute']}" if file else self.name)
+
+    @property
+    def full(self) -> str:
+        """The canonical form that can be parsed again: a file keeps its whole path."""
+        return self._joined(self.name)
+
+    def _joined(self, name: str) -> str:
         parts = [] if self.positional is None else [self.positional]
         parts += [f"{key}={_plain(value)}" for key, value in sorted(self.params.items())]
-        name = self.name
-        file = _FILE.match(name)
-        if file:
-            name = f"{Path(file['path']).name}:{file['attribute']}"
         return f"{name}:{','.join(parts)}" if parts else name
 
 

@@ -129,10 +129,16 @@ def read_traces(directory: Path) -> pd.DataFrame:
     Columns: those of SCHEMA (str, int64, float64 with NaN for null). Sorted by method, data set,
     simulator, seed and instance, then click. Raises UserError naming a file that is not readable.
     """
-    frame = _read(trace_files(directory)).to_pandas(strings_to_categorical=False)
-    for name in SCHEMA.names:
-        if isinstance(frame[name].dtype, pd.CategoricalDtype):
-            frame[name] = frame[name].astype(object if frame.empty else "str")
+    return to_frame(_read(trace_files(directory)))
+
+
+def to_frame(table: pa.Table) -> pd.DataFrame:
+    """A table of traces as a sorted data frame with plain strings."""
+    plain = pa.schema(
+        pa.field(field.name, pa.string()) if pa.types.is_dictionary(field.type) else field
+        for field in SCHEMA
+    )
+    frame = table.cast(plain).to_pandas()
     return frame.sort_values([*KEY, "click"], kind="stable", ignore_index=True)
 
 

@@ -1,0 +1,57 @@
+"""The command line: parses, calls, prints. What it calls is imported when it is needed."""
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from ..errors import IsegbenchError
+from . import data, listing, report, run, show, weights
+
+app = typer.Typer(
+    name="isegbench",
+    help="A benchmark for interactive image segmentation: any method, any simulated user, any "
+    "data set.",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.command("run")(run.run)
+app.command("report")(report.report)
+app.command("show")(show.show)
+app.command("list")(listing.listing)
+app.add_typer(data.app, name="data")
+app.add_typer(weights.app, name="weights")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from ..environment import package_version
+
+        typer.echo(package_version())
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """The `isegbench` command. An error a user can cause is a message and exit code 2."""
+    try:
+        app()
+    except IsegbenchError as error:
+        typer.secho("error: ", fg="red", bold=True, err=True, nl=False)
+        typer.echo(str(error), err=True)
+        sys.exit(2)
+    except BrokenPipeError:
+        # Whoever read our output has gone; leave without a second complaint at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)

@@ -1,0 +1,116 @@
+"""`isegbench run`: compute traces, resume them, print the table."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def run(
+    config: Annotated[
+        Path | None, typer.Argument(help="A TOML file; options given besides it win.")
+    ] = None,
+    method: Annotated[
+        list[str] | None,
+        typer.Option(help="name, name:key=value,... or path/to/file.py:Class. Repeatable."),
+    ] = None,
+    dataset: Annotated[
+        list[str] | None,
+        typer.Option(help="name, name, name:key=value,... or a part: davis[0:10]. Repeatable."),
+    ] = None,
+    simulator: Annotated[
+        str | None, typer.Option(help="Who clicks; default largest-error.")
+    ] = None,
+    clicks: Annotated[int | None, typer.Option(help="Clicks an instance gets; default 20.")] = None,
+    stop_at: Annotated[
+        float | None, typer.Option(metavar="IOU", help="End a trace once it reaches this IoU.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="The first seed; default 0.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="How many seeds; default 1.")] = None,
+    executor: Annotated[
+        str | None, typer.Option(metavar="inline|ray", help="Where to compute; default inline.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(help="Ray workers; default all cores.")] = None,
+    gpus_per_worker: Annotated[
+        float | None, typer.Option(help="GPU share of a Ray worker, such as 0.25.")
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="A running Ray cluster; default this machine.")
+    ] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(help="Sessions per prediction; default 1.")
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the data sets; else ISEGBENCH_DATA, the cache.")
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(help="Only the first N instances of each data set.")
+    ] = None,
+    instances: Annotated[
+        Path | None, typer.Option(help="A file with the names of instances, one a line.")
+    ] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Seconds a prediction may take.")] = None,
+    retry_failures: Annotated[
+        bool, typer.Option("--retry-failures", help="Compute failed traces again.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(help="The run's directory, made or resumed.")] = None,
+) -> None:
+    """Run methods on data sets with a simulated user; keep every click; print the leaderboard.
+
+    The same command again resumes: finished traces are not computed twice.
+
+    Examples:
+
+    \b
+      isegbench run --method nearest-click --dataset samples --out results/runs/first
+      isegbench run --method geodesic:radius=3 --method grabcut --dataset grabcut \\
+          --dataset "davis[0:10]" --executor ray --workers 2 --out results/runs/classical
+      isegbench run benchmark.toml --seeds 3 --out results/runs/all
+    """
+    given = dict(locals())
+    from rich.console import Console
+
+    from ..benchmark import execute
+    from ..config import make_config, read_config
+    from ..errors import UserError
+    from .progress import Progress
+
+    values = read_config(config) if config else {}
+    values |= _overrides(given)
+    for needed in ("methods", "datasets", "out"):
+        if needed not in values:
+            option = f"--{needed.removesuffix('s')}"
+            raise UserError(f"{needed} is missing: give {option}, or a TOML file that has it")
+    checked = make_config(values, str(config) if config else "")
+    console = Console(stderr=True)
+    progress = Progress(console)
+    try:
+        with progress:
+            execute(checked, progress.start, progress.advance)
+    except KeyboardInterrupt:
+        console.print(f"\nStopped. Everything finished is in {checked.out}. To go on:")
+        console.print(f"  {shlex.join(['isegbench', *sys.argv[1:]])}", soft_wrap=True)
+        raise typer.Exit(130) from None
+    _print_leaderboard(Path(str(checked.out)))
+
+
+def _overrides(given: dict[str, Any]) -> dict[str, Any]:
+    """The options that were given, under the names of RunConfig."""
+    renamed = {"method": "methods", "dataset": "datasets"}
+    return {
+        renamed.get(name, name): value
+        for name, value in given.items()
+        if name != "config" and value not in (None, False, [])
+    }
+
+
+def _print_leaderboard(directory: Path) -> None:
+    from rich.console import Console
+
+    from ..report.leaderboard import leaderboard
+    from ..report.terminal import terminal_table
+
+    Console().print(terminal_table(leaderboard([directory])))
+    typer.echo(f"Traces and manifest: {directory}. Tables and curves: isegbench report {directory}")

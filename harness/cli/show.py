@@ -1,0 +1,45 @@
+"""`isegbench show`: what a trace looked like, click by click."""
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def show(
+    directory: Annotated[Path, typer.Argument(help="A run directory.")],
+    dataset: Annotated[str, typer.Option(help="The data set, as the run calls it.")],
+    instance: Annotated[str, typer.Option(help="The instance's name.")],
+    method: Annotated[
+        str | None, typer.Option(help="Only this method; else all of the run.")
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the data sets; else ISEGBENCH_DATA, the cache.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the pictures; default DIR/report/traces.")
+    ] = None,
+) -> None:
+    """Draw the clicks of a trace in order, and the mask after each.
+
+    Traces hold clicks, not masks: the method is run again on the recorded clicks.
+
+    Examples:
+
+    \b
+      isegbench show results/runs/first --dataset samples --instance coffee#4
+      isegbench show results/runs/classical --dataset grabcut --instance person1 \\
+          --method geodesic
+    """
+    from ..replaying import replay_instance
+    from ..report.picture import draw_trace, save_picture
+
+    folder = out or directory / "report" / "traces"
+    for replayed in replay_instance(directory, dataset, instance, method, data_root):
+        what = replayed.instance
+        title = f"{replayed.method} on {dataset}, {instance}"
+        picture = draw_trace(what.image, what.mask, replayed.steps, title)
+        name = re.sub(r"[^\w.#=-]+", "-", f"{dataset}-{instance}-{replayed.method}")
+        save_picture(picture, folder / f"{name}.png")
+        typer.echo(folder / f"{name}.png")

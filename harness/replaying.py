@@ -1,0 +1,114 @@
+"""Recorded traces brought back to life: the masks that a run's clicks led to."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import engine
+from .config import make_config
+from .dataset import Dataset
+from .errors import SimulatorError, UserError, nearest
+from .manifest import Manifest, read_manifest
+from .plan import plan_dataset, plan_method
+from .simulators.simulator import Simulator
+from .store import read_traces
+from .types import Click, Instance, InstanceRef
+
+
+@dataclass
+class Replayed:
+    """What one trace looked like: steps are (clicks so far, (H, W) bool mask, IoU)."""
+
+    method: str
+    instance: Instance
+    steps: list[tuple[tuple[Click, ...], np.ndarray, float]] = field(default_factory=list)
+
+
+class _Recorded(Simulator):
+    """Plays the clicks of one trace."""
+
+    def __init__(self, clicks: list[Click], opening: int) -> None:
+        self._clicks = clicks
+        self._opening = opening
+
+    def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
+        return self._clicks[: self._opening]
+
+    def correct(self, instance, probabilities, mask, clicks, rng) -> Click | None:
+        return self._clicks[len(clicks)] if len(clicks) < len(self._clicks) else None
+
+
+def replay_instance(
+    directory: Path,
+    dataset: str,
+    instance: str,
+    method: str | None = None,
+    data_root: Path | None = None,
+) -> list[Replayed]:
+    """Run a run's methods again on the clicks they got on one instance.
+
+    method: only that one; else all of the run, in its order. The first seed is taken. Raises
+    UserError for names the run does not hold, and when the data or a method cannot be had.
+    """
+    manifest = read_manifest(directory)
+    frame = read_traces(directory)
+    for what, name, known in (
+        ("dataset", dataset, manifest.datasets),
+        ("method", method, manifest.methods),
+    ):
+        if name is not None and name not in known:
+            raise UserError(f"{directory} holds no {what} {name!r}: {nearest(name, known)}")
+    traces = frame[(frame["dataset"] == dataset) & (frame["instance"] == instance)]
+    if traces.empty:
+        known = frame.loc[frame["dataset"] == dataset, "instance"].unique()
+        raise UserError(
+            f"{directory} holds no instance {instance!r} of {dataset}: {nearest(instance, known)}"
+        )
+    ref = _find(manifest, dataset, instance, data_root)
+    wanted = [method] if method else list(manifest.methods)
+    return [
+        _replay(manifest, name, traces[traces["method"] == name], ref)
+        for name in wanted
+        if (traces["method"] == name).any()
+    ]
+
+
+def _find(manifest: Manifest, dataset: str, instance: str, data_root: Path | None) -> InstanceRef:
+    entry = manifest.datasets[dataset]
+    config = make_config({"methods": "-", "datasets": entry.spec, "data_root": data_root})
+    plan = plan_dataset(entry.spec, config)
+    for ref in plan.refs:
+        if ref.name == instance:
+            return ref
+    raise UserError(f"dataset {dataset} here holds no instance {instance!r}; is it the same data?")
+
+
+def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef) -> Replayed:
+    entry = manifest.methods[name]
+    trace = trace[(trace["seed"] == trace["seed"].min()) & (trace["click"] > 0)]
+    clicks = [
+        Click(y, x, kind) for y, x, kind in zip(trace["y"], trace["x"], trace["kind"], strict=True)
+    ]
+    scored = trace["iou"].notna().to_numpy()
+    if not scored.any():
+        raise UserError(f"{name} failed on {ref.name} before its first prediction")
+    opening = int(scored.argmax()) + 1
+    last = len(scored) - int(scored[::-1].argmax())
+    recorded = _Recorded(clicks[:last], opening)
+    seed = int(trace["seed"].iloc[0])
+    method = plan_method(entry.spec).built
+    pairing = engine.Pairing(method, name, recorded, "replay", seed)
+    replayed: list[Replayed] = []
+
+    def observe(instance: Instance, so_far, mask: np.ndarray, iou: float) -> None:
+        if not replayed:
+            replayed.append(Replayed(name, instance))
+        replayed[0].steps.append((tuple(so_far), mask, iou))
+
+    settings = engine.Settings(clicks=len(clicks), threads=1)
+    (outcome,) = engine.run(pairing, [ref], settings, observe)
+    if not replayed:
+        raise UserError(f"{name} on {ref.name} cannot be shown: {outcome.error}")
+    return replayed[0]
