@@ -1,0 +1,90 @@
+"""From clicks to seeds: the pixels whose label a method without weights takes for granted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from ..harness.types import Click
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """Pixels with a known label, and where they come from.
+
+    positive, negative: (H, W) bool, disjoint; either may be empty. clicked_negative: False while
+    the negative seeds are only the stand-in frame (or none).
+    """
+
+    positive: np.ndarray
+    negative: np.ndarray
+    clicked_negative: bool
+
+
+@lru_cache(maxsize=32)
+def disc(radius: int) -> np.ndarray:
+    """(2r + 1, 2r + 1) bool: pixels within `radius` of the centre, the circle included."""
+    offsets = np.arange(-radius, radius + 1)
+    return np.add.outer(offsets**2, offsets**2) <= radius**2
+
+
+def draw_seeds(shape: tuple[int, int], clicks: Sequence[Click], radius: int) -> Seeds:
+    """The seeds that `clicks` stand for on an image of `shape` (H, W).
+
+    * A positive or negative click is a disc of `radius` pixels, cut off at the image's border (a
+      click outside the image moves to its nearest pixel). Where discs overlap the later wins.
+    * Corner and extreme clicks span a box, which is tight around the object: whatever lies
+      outside it is background. Discs are drawn over it.
+    * A box without a positive click has one assumed at its centre.
+    * Without any negative seed, the outermost pixels of the image stand in: an object is more
+      often framed by a photograph than cut by it. They leave with the first negative click.
+    """
+    labels = np.zeros(shape, np.int8)
+    box = bounding_box(shape, clicks)
+    discs = [c for c in clicks if c.kind in ("positive", "negative")]
+    if box is not None:
+        top, left, bottom, right = box
+        labels[...] = -1
+        labels[top : bottom + 1, left : right + 1] = 0
+        if not any(c.kind == "positive" for c in discs):
+            centre = Click((top + bottom) / 2, (left + right) / 2, "positive")
+            discs.insert(0, centre)
+    for click in discs:
+        _stamp(labels, click, radius)
+    clicked_negative = bool((labels < 0).any())
+    if not clicked_negative:
+        frame = np.ones(shape, bool)
+        frame[1:-1, 1:-1] = False
+        labels[frame & (labels == 0)] = -1
+    return Seeds(labels > 0, labels < 0, clicked_negative)
+
+
+def bounding_box(
+    shape: tuple[int, int], clicks: Sequence[Click]
+) -> tuple[int, int, int, int] | None:
+    """(top, left, bottom, right), inclusive pixels, around the corner and extreme clicks.
+
+    None with fewer than two such clicks.
+    """
+    pixels = [_inside(shape, c) for c in clicks if c.kind in ("corner", "extreme")]
+    if len(pixels) < 2:
+        return None
+    rows, columns = zip(*pixels, strict=True)
+    return min(rows), min(columns), max(rows), max(columns)
+
+
+def _stamp(labels: np.ndarray, click: Click, radius: int) -> None:
+    row, column = _inside(labels.shape, click)
+    top, left = max(row - radius, 0), max(column - radius, 0)
+    view = labels[top : row + radius + 1, left : column + radius + 1]
+    first_row, first_column = top - (row - radius), left - (column - radius)
+    shape = disc(radius)[
+        first_row : first_row + view.shape[0], first_column : first_column + view.shape[1]
+    ]
+    view[shape] = 1 if click.kind == "positive" else -1
+
+
+def _inside(shape: tuple[int, ...], click: Click) -> tuple[int, int]:
+    row, column = click.pixel
+    return min(max(row, 0), shape[0] - 1), min(max(column, 0), shape[1] - 1)
