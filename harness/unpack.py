@@ -1,5 +1,7 @@
 """Unpacking archives: nothing outside the destination, and never half of it."""
 
+import gzip
+import lzma
 import os
 import posixpath
 import shutil
@@ -114,20 +116,42 @@ def _check_archive(path: Path) -> None:
         )
 
 
+#: What the standard library raises on archives that are cut off or spoiled.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    gzip.BadGzipFile,
+    lzma.LZMAError,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+)
+
+
 def _unpack_into(archive: Path, folder: Path) -> None:
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
-                _write([m for i in file.infolist() if (m := _zip_member(archive, file, i))], folder)
+                members = [_zip_member(archive, file, info) for info in file.infolist()]
+                _write([member for member in members if member], folder)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as file:
-                _write([m for i in file if (m := _tar_member(archive, file, i))], folder)
+                members = [_tar_member(archive, file, info) for info in file]
+                _read_on(file)
+                _write(members, folder)
         else:
             raise UserError(f"{archive} is neither a zip nor a tar archive")
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, zlib.error, RuntimeError) as error:
+    except _DAMAGE as error:
         raise UserError(f"{archive} is damaged ({error}): delete it and run again") from error
     except OSError as error:
         raise UserError(f"cannot unpack {archive}: {error}") from error
+
+
+def _read_on(file: tarfile.TarFile) -> None:
+    """Read what follows the last member: only at its end does gzip compare its checksum."""
+    source: Any = file.fileobj
+    while source.read(1 << 20):
+        pass
 
 
 def _zip_member(archive: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Member | None:
@@ -142,7 +166,7 @@ def _zip_member(archive: Path, file: zipfile.ZipFile, info: zipfile.ZipInfo) -> 
     return _Member(name, folder=info.is_dir(), open=lambda: file.open(info))
 
 
-def _tar_member(archive: Path, file: tarfile.TarFile, info: tarfile.TarInfo) -> _Member | None:
+def _tar_member(archive: Path, file: tarfile.TarFile, info: tarfile.TarInfo) -> _Member:
     name = _inside(archive, info.name)
     if info.issym():
         return _Member(name, link=_inside(archive, info.linkname, posixpath.dirname(name)))

@@ -6,11 +6,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from isegbench.harness.types import InstanceRef
 from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
-
-from isegbench.harness.types import InstanceRef
 
 Truth = dict[str, np.ndarray]
 

@@ -5,12 +5,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from pycocotools import mask as coco_mask
-from skimage.draw import polygon2mask
-
 from isegbench.datasets.coco import decode_annotation, encode_annotation
 from isegbench.harness.errors import DataError, UserError
 from isegbench.harness.registry import datasets
+from pycocotools import mask as coco_mask
+from skimage.draw import polygon2mask
 
 SIZE = {"height": 30, "width": 40}
 SQUARE = [[5, 6, 15, 6, 15, 16, 5, 16]]
@@ -78,9 +77,7 @@ def test_real_annotations(shared, same_when_held):
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=60), elements=st.booleans()))
 def test_compressed_run_lengths(mask):
     runs = coco_mask.encode(np.asfortranarray(mask))
-    annotation = {
-        "segmentation": {"size": list(runs["size"]), "counts": runs["counts"].decode()}
-    }
+    annotation = {"segmentation": {"size": list(runs["size"]), "counts": runs["counts"].decode()}}
     size = {"height": mask.shape[0], "width": mask.shape[1]}
     np.testing.assert_array_equal(decode_annotation(encode_annotation(annotation, size)), mask)
 

@@ -5,10 +5,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
-
 from isegbench.datasets.complete import check_complete
 from isegbench.harness.errors import DataError
+from PIL import Image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (33, 47, 3), np.uint8)
 
@@ -49,9 +48,8 @@ def test_whole_files_pass_with_or_without_trailing_bytes(kind):
 @given(kind=st.sampled_from(sorted(ENCODED)), part=st.floats(0, 1))
 def test_every_truncation_is_seen(kind, part):
     data = ENCODED[kind]
-    # A PNG's last four bytes are only the checksum of its empty last chunk.
     kept = data[: min(int(part * len(data)), len(data) - 1)]
-    if len(kept) < 2:
+    if len(kept) < 8:  # not yet known for what it is
         return
     with pytest.raises(DataError, match="truncated"):
         check_complete(kept)

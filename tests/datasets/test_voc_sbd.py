@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-
 from isegbench.harness.errors import DataError, UserError
 from isegbench.harness.registry import datasets
 
