@@ -29,7 +29,7 @@ def iou(mask: np.ndarray, truth: np.ndarray) -> float:
     intersection = np.count_nonzero(mask & target)
     predicted = np.count_nonzero(mask & (truth != IGNORED))
     union = predicted + np.count_nonzero(target) - intersection
-    return intersection / union if union else 1.0
+    return float(intersection / union) if union else 1.0
 
 
 def clicks_to_reach(ious: np.ndarray, target: float) -> np.ndarray:
@@ -161,7 +161,7 @@ def iou_curves(frame: pd.DataFrame, clicks: int) -> IoUCurves:
     spoiled = status != "ok"
     endings = np.full(len(keys), "ok", object)
     endings[trace[spoiled]] = status[spoiled]
-    traces["status"] = pd.array(endings, dtype="str")
+    traces["status"] = endings.tolist()
 
     failed = spoiled & np.isin(status.astype(str), list(METHOD_FAILURES))
     ended_at = np.full(len(keys), clicks + 1)

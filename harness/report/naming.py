@@ -1,0 +1,32 @@
+"""Names of data sets: what they are at heart, and as parts of file names."""
+
+import re
+import zlib
+from collections.abc import Iterable
+
+
+def base_name(dataset: str) -> str:
+    """A data set's name without parameters and subset, in lower case.
+
+    >>> base_name("SBD[0:100]"), base_name("folder:photos,ignore=128")
+    ('sbd', 'folder')
+    """
+    return re.split(r"[:\[]", dataset, maxsplit=1)[0].strip().lower()
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A stem for each name, safe on every file system and different for different names.
+
+    >>> file_names(["grabcut", "folder:my/photos"])
+    {'grabcut': 'grabcut', 'folder:my/photos': 'folder-my-photos'}
+    """
+    stems: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:80]
+        # Upper and lower case are one file on some systems, so they must not tell two apart.
+        if not stem or stem.lower() in taken:
+            stem = f"{stem or 'dataset'}-{zlib.crc32(name.encode()):08x}"
+        taken.add(stem.lower())
+        stems[name] = stem
+    return stems

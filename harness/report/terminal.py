@@ -1,0 +1,55 @@
+"""Tables for the terminal."""
+
+import pandas as pd
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table as RichTable
+from rich.text import Text
+
+from .markdown import superscript
+from .tables import Cell, Row, Table, measured_tables
+
+_SHORT = {"Instances": "Inst.", "Failures": "Fail."}
+
+
+def terminal_table(frame: pd.DataFrame) -> RenderableType:
+    """A `leaderboard` frame as something rich can print, one table per data set.
+
+    Metrics have two-line headers so that a whole row fits 80 columns. Nothing in a user's names
+    is read as markup.
+    """
+    return Group(*(part for table in measured_tables(frame) for part in _parts(table)))
+
+
+def _parts(table: Table) -> list[RenderableType]:
+    grid = RichTable(
+        title=Text(table.title, style="bold"),
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 0),
+        pad_edge=False,
+        show_edge=False,
+    )
+    for index, name in enumerate(table.columns):
+        if index < table.text_columns:
+            grid.add_column(name, overflow="fold", min_width=12)
+        else:
+            header = _SHORT.get(name, name.replace("@", "\n@"))
+            grid.add_column(header, justify="right", no_wrap=True)
+    for row in table.rows:
+        grid.add_row(*(_text(cell, row) for cell in row.cells))
+    below = [Text(remark, style="dim") for remark in table.remarks]
+    below += [
+        Text(f"{superscript((number,))} {note}", style="dim")
+        for number, note in enumerate(table.notes, start=1)
+    ]
+    return [Text(), grid, *below]
+
+
+def _text(cell: Cell, row: Row) -> Text:
+    style = "bold green" if cell.bold else "italic" if row.italic else ""
+    # "n of N" is wide, and a terminal may have only 80 columns.
+    text = Text(cell.text.replace(" of ", "/") if cell is not row.cells[0] else cell.text, style)
+    if cell.notes:
+        text.append(f" {superscript(cell.notes)}", style="dim")
+    return text

@@ -1,0 +1,165 @@
+"""Metrics against brute force, one trace and one click at a time."""
+
+import doctest
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from isegbench.harness import metrics
+from isegbench.harness.errors import UserError
+from isegbench.harness.store import to_table
+from isegbench.harness.types import METHOD_FAILURES, Click, Step, Trace
+
+STATUSES = ["ok", "ok", "ok", "method-failed", "timed-out", "worker-died", "data-failed"]
+SCORES = st.sampled_from([0.0, 0.3, 0.5, 0.84999, 0.85, 0.9, 0.95, 1.0])
+
+
+def test_docstring_examples_run() -> None:
+    result = doctest.testmod(metrics)
+    assert result.failed == 0
+    assert result.attempted >= 6
+
+
+@st.composite
+def trace_lists(draw: st.DrawFn) -> tuple[int, list[Trace]]:
+    """A budget, and traces as an engine could leave them: opening, steps, some broken."""
+    budget = draw(st.integers(1, 6))
+    opening = draw(st.integers(1, min(3, budget)))
+    traces = []
+    for number in range(draw(st.integers(1, 6))):
+        status = draw(st.sampled_from(STATUSES))
+        ious: list[float | None] = [None] * (opening - 1)
+        ious += draw(st.lists(SCORES, min_size=1, max_size=budget - opening + 1))
+        if status != "ok":
+            ious = ious[: draw(st.integers(0, len(ious)))]
+            if ious and draw(st.booleans()):
+                ious[-1] = None
+        steps = tuple(Step(Click(0, 0, "positive"), value) for value in ious)
+        traces.append(Trace("m", "d", "s", 0, f"i{number}", steps, status))  # type: ignore
+    return budget, traces
+
+
+def brute_row(trace: Trace, budget: int) -> list[float]:
+    """The definition, spelt out: IoU after each click of the budget."""
+    row = []
+    last = math.nan
+    failed_at = max(len(trace.steps), 1) if trace.status in METHOD_FAILURES else None
+    for click in range(1, budget + 1):
+        if failed_at is not None and click >= failed_at:
+            last = 0.0
+        elif click <= len(trace.steps):
+            value = trace.steps[click - 1].iou
+            last = last if value is None else value
+        row.append(last)
+    return row
+
+
+def brute_noc(trace: Trace, budget: int, target: float) -> int:
+    for click, step in enumerate(trace.steps, start=1):
+        if trace.status in METHOD_FAILURES and click == len(trace.steps):
+            break
+        if step.iou is not None and step.iou >= target:
+            return click
+    return budget
+
+
+@given(trace_lists())
+@settings(max_examples=150, deadline=None)
+def test_curves_and_numbers_are_those_of_a_loop(case: tuple[int, list[Trace]]) -> None:
+    budget, traces = case
+    frame = to_table(traces).to_pandas()
+    curves = metrics.iou_curves(frame.sample(frac=1, random_state=0), budget)
+
+    assert curves.traces["instance"].tolist() == [t.instance for t in traces]
+    assert curves.traces["status"].tolist() == [t.status for t in traces]
+    np.testing.assert_array_equal(curves.ious, [brute_row(t, budget) for t in traces])
+
+    counted = [t for t in traces if t.status == "ok" or t.status in METHOD_FAILURES]
+    assert curves.scored.tolist() == [t in counted for t in traces]
+    ious = curves.ious[curves.scored]
+    for target in (0.5, 0.85, 0.9):
+        clicks = [brute_noc(t, budget, target) for t in counted]
+        reached = [
+            any(
+                s.iou is not None and s.iou >= target
+                for s in (t.steps if t.status == "ok" else t.steps[:-1])
+            )
+            for t in counted
+        ]
+        expected = sum(clicks) / len(clicks) if clicks else math.nan
+        assert metrics.noc(ious, target) == pytest.approx(expected, nan_ok=True)
+        assert metrics.nof(ious, target) == reached.count(False)
+    for k in range(1, budget + 1):
+        column = [brute_row(t, budget)[k - 1] for t in counted]
+        expected = sum(column) / len(column) if column else math.nan
+        assert metrics.miou(ious, k) == pytest.approx(expected, nan_ok=True)
+
+
+def test_an_opening_counts_all_its_clicks() -> None:
+    ious = np.array([[np.nan, np.nan, 0.95, 0.96]])
+    assert metrics.noc(ious, 0.9) == 3
+    assert math.isnan(metrics.miou(ious, 2))
+    assert metrics.miou(ious, 3) == 0.95
+
+
+def test_success_at_the_last_click_is_a_success() -> None:
+    ious = np.array([[0.1, 0.2, 0.9], [0.1, 0.2, 0.3]])
+    assert metrics.noc(ious, 0.9) == 3
+    assert metrics.nof(ious, 0.9) == 1
+
+
+def test_a_target_reached_and_lost_stays_reached() -> None:
+    assert metrics.clicks_to_reach(np.array([[0.2, 0.91, 0.5]]), 0.9).tolist() == [2]
+
+
+def test_mean_iou_is_not_defined_beyond_the_budget_or_without_traces() -> None:
+    assert math.isnan(metrics.miou(np.ones((2, 3)), 4))
+    assert math.isnan(metrics.miou(np.ones((0, 3)), 1))
+    assert math.isnan(metrics.noc(np.ones((0, 3)), 0.5))
+
+
+def test_clicks_beyond_the_budget_do_not_count() -> None:
+    steps = tuple(Step(Click(0, 0, "positive"), v) for v in (0.1, 0.2, 0.95))
+    frame = to_table([Trace("m", "d", "s", 0, "a", steps)]).to_pandas()
+    assert metrics.nof(metrics.iou_curves(frame, 2).ious, 0.9) == 1
+
+
+def test_no_traces_give_no_curves() -> None:
+    curves = metrics.iou_curves(to_table([]).to_pandas(), 20)
+    assert curves.ious.shape == (0, 20)
+    assert len(curves.traces) == 0
+
+
+def test_a_missing_column_is_named() -> None:
+    with pytest.raises(UserError, match="column status"):
+        metrics.iou_curves(to_table([]).to_pandas().drop(columns="status"), 20)
+    with pytest.raises(UserError, match="at least 1"):
+        metrics.iou_curves(to_table([]).to_pandas(), 0)
+
+
+def big_frame(instances: int, methods: int, clicks: int) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    names = np.repeat([f"2008_{i:06d}#1" for i in range(instances)], clicks)
+    columns: dict[str, Any] = {"dataset": "sbd", "simulator": "largest-error", "seed": 0}
+    columns |= {"instance": names, "click": np.tile(np.arange(1, clicks + 1), instances)}
+    parts = [
+        pd.DataFrame(
+            {"method": f"m{i}"} | columns | {"iou": rng.random(len(names)), "status": "ok"}
+        )
+        for i in range(methods)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_a_million_rows_take_seconds() -> None:
+    frame = big_frame(7000, 10, 20)
+    started = time.perf_counter()
+    curves = metrics.iou_curves(frame, 20)
+    assert time.perf_counter() - started < 10
+    assert curves.ious.shape == (70_000, 20)
+    np.testing.assert_array_equal(curves.ious[:7000].ravel(), frame["iou"][: 7000 * 20])
