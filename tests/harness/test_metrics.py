@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from isegbench.harness import metrics
 from isegbench.harness.errors import UserError
 from isegbench.harness.store import to_table

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
 from isegbench.harness.cli.data import app
 from isegbench.harness.errors import UserError
-from typer.testing import CliRunner
 
 OWN = '''
 from pathlib import Path

@@ -8,6 +8,7 @@ import threading
 import time
 
 import pytest
+
 from isegbench.harness import fetch as fetching
 from isegbench.harness.errors import UserError
 from isegbench.harness.fetch import fetch

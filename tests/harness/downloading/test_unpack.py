@@ -5,6 +5,7 @@ import tarfile
 import zipfile
 
 import pytest
+
 from isegbench.harness import unpack as unpacking
 from isegbench.harness.errors import UserError
 from isegbench.harness.fetch import Archive

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from isegbench.harness.manifest import DatasetEntry, Manifest, MethodEntry, Protocol
 from isegbench.harness.store import Store
 from isegbench.harness.types import Click, Step, Trace

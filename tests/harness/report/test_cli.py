@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 import typer
-from isegbench.harness.cli.report import report
 from typer.testing import CliRunner
+
+from isegbench.harness.cli.report import report
 
 app = typer.Typer()
 app.command()(report)

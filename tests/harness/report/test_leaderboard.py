@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+
 from isegbench.harness.errors import UserError
 from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
 from isegbench.harness.report.runs import load_run

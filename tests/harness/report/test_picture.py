@@ -5,6 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from isegbench.harness.errors import UserError
 from isegbench.harness.report.picture import MARKS, draw_trace, save_picture
 from isegbench.harness.types import Click

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from isegbench.harness.errors import UserError
 from isegbench.harness.report.published import (
     COLUMNS,

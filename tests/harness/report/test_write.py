@@ -13,6 +13,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from markdown_it import MarkdownIt
+from rich.console import Console
+
 from isegbench.harness import metrics
 from isegbench.harness.errors import UserError
 from isegbench.harness.report import curves, files, latex, markdown, naming
@@ -21,8 +24,6 @@ from isegbench.harness.report.runs import load_results
 from isegbench.harness.report.tables import DASH, Table, measured_tables
 from isegbench.harness.report.terminal import terminal_table
 from isegbench.harness.report.write import write_report
-from markdown_it import MarkdownIt
-from rich.console import Console
 
 ODD = r"my.py:A|b*c_<i>:k=$1&2%#{\x}~^[red]"
 WEIGHTS = {"name": "ckpt_sbd.pth", "sha256": "0123456789abcdef" * 4, "trained_on": ["sbd"]}

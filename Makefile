@@ -1,0 +1,35 @@
+# make setup   a virtual environment in .venv with everything
+# make demo    the main job on the embedded photographs; ends by naming the report
+# make test    style and tests
+# make types   the type checker, which fetches Node.js on its first use
+
+PYTHON ?= python3
+BIN := .venv/bin
+DEMO := results/runs/demo
+
+.PHONY: setup demo test types clean
+setup: .venv/installed
+
+.venv/installed: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "isegbench needs Python 3.11 or newer: make PYTHON=python3.11 setup")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: setup
+	$(BIN)/isegbench run --method nearest-click --method geodesic --method grabcut \
+	    --method random-walker --method graph-cut --dataset samples --clicks 10 \
+	    --executor ray --workers 2 --out $(DEMO)
+	$(BIN)/isegbench report $(DEMO)
+
+test: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+types: setup
+	$(BIN)/pyright
+
+clean:
+	rm -rf .venv build *.egg-info

@@ -1,0 +1,142 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from isegbench.harness import store as store_module
+from isegbench.harness.errors import UserError
+from isegbench.harness.store import SCHEMA, Store, finished, merge, read_traces, trace_files
+from isegbench.harness.types import Click, Step, Trace
+
+
+def trace(instance="a", ious=(0.25, 0.5), seed=0, status="ok", error=None) -> Trace:
+    steps = tuple(
+        Step(Click(n, n + 0.5, "positive"), iou, None if iou is None else 0.1, 0.2)
+        for n, iou in enumerate(ious)
+    )
+    return Trace("m:k=1", "d", "s", seed, instance, steps, status, error)
+
+
+def write(directory, *traces, flush_seconds=0.0):
+    with Store(directory, flush_seconds) as store:
+        for one in traces:
+            store.add(one)
+
+
+def test_columns_are_the_fixed_ones(tmp_path):
+    write(tmp_path, trace(ious=(None, 0.5)))
+    frame = read_traces(tmp_path)
+    assert (
+        frame.columns.tolist()
+        == ["method", "dataset", "simulator", "seed", "instance", "click", "y", "x", "kind", "iou", "predict_seconds", "step_seconds", "status"]
+    )
+    assert frame.click.tolist() == [1, 2]
+    assert np.isnan(frame.iou[0])
+    assert frame.iou.dtype == np.float64
+    plain = pd.read_parquet(tmp_path / "traces")
+    assert set(plain.columns) == set(frame.columns)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(
+            st.integers(0, 3),
+            st.lists(st.floats(0, 1) | st.none(), min_size=1, max_size=4),
+        ),
+        unique_by=lambda pair: pair[0],
+        max_size=4,
+    ),
+    st.sampled_from([0.0, 1e9]),
+)
+def test_what_goes_in_comes_out(tmp_path_factory, contents, flush_seconds):
+    directory = tmp_path_factory.mktemp("run")
+    write(
+        directory,
+        *(trace(f"i{name}", ious) for name, ious in contents),
+        flush_seconds=flush_seconds,
+    )
+    frame = read_traces(directory)
+    for name, ious in contents:
+        got = frame[frame.instance == f"i{name}"].iou.tolist()
+        assert got == pytest.approx([np.nan if iou is None else iou for iou in ious], nan_ok=True)
+    assert len(frame) == sum(len(ious) for _, ious in contents)
+    assert finished(directory) == {("m:k=1", "d", "s", 0, f"i{name}") for name, _ in contents}
+
+
+def test_a_trace_without_clicks_is_a_row_with_click_0(tmp_path):
+    write(tmp_path, trace(ious=(), status="data-failed", error="no mask"))
+    frame = read_traces(tmp_path)
+    assert frame[["click", "status"]].values.tolist() == [[0, "data-failed"]]
+    record = json.loads((tmp_path / "failures.jsonl").read_text())
+    assert (record["instance"], record["status"], record["error"]) == (
+        "a",
+        "data-failed",
+        "no mask",
+    )
+
+
+def test_a_trace_is_on_disk_before_the_store_is_closed(tmp_path):
+    store = Store(tmp_path, flush_seconds=0.0)
+    store.add(trace("a"))
+    assert finished(tmp_path) == {trace("a").key}
+
+
+def test_half_written_files_are_never_read(tmp_path):
+    write(tmp_path, trace("a"))
+    (tmp_path / "traces" / ".0123.parquet.tmp").write_bytes(b"half")
+    assert len(read_traces(tmp_path)) == 2
+
+
+def test_a_death_while_merging_doubles_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "merge", lambda directory: None)
+    write(tmp_path, trace("a"), trace("b", (0.1,)), trace("a", (0.3,), seed=1))
+    before = read_traces(tmp_path)
+    parts = {path: path.read_bytes() for path in trace_files(tmp_path)}
+    assert len(parts) == 3
+    merge(tmp_path)
+    assert len(trace_files(tmp_path)) == 1
+    pd.testing.assert_frame_equal(read_traces(tmp_path), before)
+    for path, data in list(parts.items())[:2]:
+        path.write_bytes(data)
+    pd.testing.assert_frame_equal(read_traces(tmp_path), before)
+    merge(tmp_path)
+    pd.testing.assert_frame_equal(read_traces(tmp_path), before)
+    assert pq.read_metadata(trace_files(tmp_path)[0]).num_rows == len(before)
+
+
+def test_a_failure_tried_again_is_replaced_by_the_newer_trace(tmp_path):
+    failed = trace("a", (0.1, None), status="method-failed", error="oops")
+    write(tmp_path, failed, trace("b"))
+    assert finished(tmp_path, retry_failures=True) == {trace("b").key}
+    write(tmp_path, trace("a", (0.7, 0.8, 0.9)))
+    frame = read_traces(tmp_path)
+    assert frame[frame.instance == "a"].iou.tolist() == [0.7, 0.8, 0.9]
+    assert (frame.status == "ok").all()
+
+
+def test_many_small_files_become_few(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "_MANY_FILES", 10)
+    store = Store(tmp_path, flush_seconds=0.0)
+    for number in range(35):
+        store.add(trace(f"i{number}"))
+        assert len(trace_files(tmp_path)) <= 11
+    assert len(finished(tmp_path)) == 35
+
+
+def test_a_damaged_file_is_named(tmp_path):
+    write(tmp_path, trace("a"))
+    (path,) = trace_files(tmp_path)
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UserError, match=f"{path.name} is not a readable trace file"):
+        read_traces(tmp_path)
+
+
+def test_an_empty_run_reads_as_an_empty_frame(tmp_path):
+    frame = read_traces(tmp_path)
+    assert frame.empty
+    assert frame.columns.tolist() == SCHEMA.names
