@@ -19,7 +19,7 @@ def report(
     directories: Annotated[
         list[Path],
         typer.Argument(
-            metavar="DIR...",
+            metavar="DIR",
             help="Run directories. Several are merged where their protocols agree, and the "
             "report is written to the first.",
             show_default=False,

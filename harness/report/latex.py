@@ -111,7 +111,7 @@ def _label(stem: str) -> str:
 def _columns(table: Table) -> str:
     """Column types; long names get a column of fixed width, in which they may break."""
     text = [
-        r">{\raggedright\arraybackslash}p{0.24\linewidth}"
+        r">{\raggedright\arraybackslash}p{0.19\linewidth}"
         if max(len(row.cells[i].text) for row in table.rows) > 22
         else "l"
         for i in range(table.text_columns)

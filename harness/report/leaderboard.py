@@ -17,9 +17,10 @@ NOC = (85, 90)
 NOF = (90,)
 MIOU = (1, 3, 5, 10, 20)
 
-_TEXT = ["method", "dataset", "simulator", "opening"]
+_TEXT = ["method", "dataset", "simulator", "opening", "subset"]
 _TEXT += ["weights", "weights_sha256", "trained_on", "departures"]
 _COUNT = ["clicks", "seeds", "instances", "traces", "planned", "failures", "excluded"]
+_COUNT += ["chosen", "available"]
 _FLAG = ["sees_truth", "contaminated", "corrections"]
 
 
@@ -37,8 +38,9 @@ def leaderboard(
     `seeds`; then `NoC@t`, `NoF@t` (mean over the seeds) and `mIoU@k` (in [0, 1]), NaN where not
     defined; `instances` (distinct ones scored), `traces` (finished, of any status), `planned`
     (traces the run is to have), `failures` (traces the method spoiled; they count against it),
-    `excluded` (traces where data or simulator failed; they count for nobody); what the manifest
-    says of the method: `sees_truth, corrections, opening, weights, weights_sha256, trained_on,
+    `excluded` (traces where data or simulator failed; they count for nobody); `chosen` of the
+    `available` instances of the data set and how (`subset`, "" for all); what the manifest says of
+    the method: `sees_truth, corrections, opening, weights, weights_sha256, trained_on,
     contaminated` (trained on this data set), `departures`.
 
     Rows are sorted by data set, in the manifest's order, then best first: by NoC@90, then mIoU@20.
@@ -71,6 +73,7 @@ def leaderboard_of(
             row |= _protocol(results, traces.iloc[rows])
             row |= _values(curves, rows, results.protocol.stop_at, noc, nof, miou)
             row |= _counts(curves, rows, results.planned[method, dataset])
+            row |= _subset(results, dataset)
             row |= _provenance(results, method, dataset)
             table.append(row)
     return best_first(pd.DataFrame(table))
@@ -118,6 +121,16 @@ def _counts(curves: metrics.IoUCurves, rows: np.ndarray, planned: int) -> dict[s
         "planned": planned,
         "failures": int(curves.failed[rows].sum()),
         "excluded": len(rows) - len(scored),
+    }
+
+
+def _subset(results: Results, dataset: str) -> dict[str, Any]:
+    entry = results.datasets[dataset]
+    whole = entry.planned == entry.instances
+    return {
+        "chosen": entry.planned,
+        "available": entry.instances,
+        "subset": "" if whole else entry.subset,
     }
 
 

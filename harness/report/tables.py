@@ -76,6 +76,8 @@ class _Notes:
 
 def measured_tables(frame: pd.DataFrame) -> list[Table]:
     """One table per data set and simulator of a `leaderboard` frame, rows in the frame's order."""
+    if frame.empty:
+        return []
     groups = frame.groupby(["dataset", "simulator"], sort=False)
     return [_measured(str(dataset), rows) for (dataset, _), rows in groups]  # pyright: ignore
 
@@ -168,6 +170,13 @@ def _instances(record: dict) -> str:
 
 def _remarks(frame: pd.DataFrame, shown: dict[str, list[str]]) -> list[str]:
     remarks = []
+    first = frame.iloc[0]
+    if first["subset"]:
+        remarks.append(
+            f"Not the whole data set: {first['chosen']} of {first['available']} "
+            f"instances ({first['subset']}). "
+            "Not comparable with numbers on all of it."
+        )
     stop_at = frame["stop_at"].iloc[0]
     if not pd.isna(stop_at):
         remarks.append(

@@ -117,6 +117,14 @@ def test_notes_are_where_they_belong(run: Path) -> None:
     assert "no trace counts yet" in sbd.remarks[0]
 
 
+def test_a_subset_says_so(write_run: Callable, trace: Callable) -> None:
+    entry = {"instances": 50, "planned": 1, "subset": "the first 1"}
+    run = write_run([trace([0.95])], datasets={"grabcut": entry})
+    (table,) = measured_tables(leaderboard(run))
+    assert table.remarks[0].startswith("Not the whole data set: 1 of 50 instances (the first 1).")
+    assert any(cell.bold for cell in table.rows[0].cells)
+
+
 def test_numbers_that_print_alike_are_equally_bold(write_run: Callable, trace: Callable) -> None:
     traces = [trace([0.95000], "a"), trace([0.95001], "b"), trace([0.2], "c")]
     (table,) = measured_tables(leaderboard(write_run(traces)))
