@@ -1,6 +1,7 @@
 """The built-in methods. Each registers its name here and is imported when it is first used."""
 
-from ..harness.registry import methods
+from ..harness.registry import methods, simulators
+from . import checkpoints as checkpoints
 
 methods.register_lazily("nearest-click", f"{__name__}.nearest_click:NearestClick")
 methods.register_lazily("oracle", f"{__name__}.bounds:Oracle")
@@ -9,3 +10,8 @@ methods.register_lazily("graph-cut", f"{__name__}.graph_cut:GraphCut")
 methods.register_lazily("grabcut", f"{__name__}.grabcut:GrabCut")
 methods.register_lazily("random-walker", f"{__name__}.random_walker:RandomWalker")
 methods.register_lazily("geodesic", f"{__name__}.geodesic:Geodesic")
+methods.register_lazily("dextr", f"{__name__}.dextr:DEXTR")
+methods.register_lazily("forte", f"{__name__}.forte:Forte")
+
+# Played for one method only, as its authors' scripts do.
+simulators.register_lazily("dextr-released", f"{__name__}.dextr_released:DEXTRReleased")

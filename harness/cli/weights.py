@@ -27,16 +27,15 @@ def list_(
         raise UserError(f"no checkpoint is known for {system!r}: {nearest(system, systems)}")
     table = Table("method", "name", "trained on", "size", "file", box=None, pad_edge=False)
     for entry in chosen:
-        path = find(entry)
-        missing = "to be downloaded by hand" if entry.url is None else "downloaded when used"
+        missing = "download by hand" if entry.url is None else "fetched when used"
         size = f"{entry.megabytes:g} MB" if entry.megabytes else ""
-        where = str(path) if path else missing
+        where = "here" if find(entry) else missing
         table.add_row(entry.system, entry.name, ", ".join(entry.trained_on), size, where)
     known = {entry.name for entry in entries()}
-    for name, path in added().items():
+    for name in added():
         if system is None and name not in known:
-            table.add_row("", name, "", "", str(path))
-    Console(soft_wrap=True).print(table)
+            table.add_row("any", name, "", "", "here")
+    Console().print(table)
 
 
 @app.command(epilog="Example: isegbench weights add forte_r50 ~/Downloads/forte.pth")
