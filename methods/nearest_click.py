@@ -31,8 +31,7 @@ class _NearestSoFar:
     def __init__(self, shape: tuple[int, int]) -> None:
         # The largest int stands for "no such click": nothing is closer than a missing click, and
         # two missing clicks tie.
-        dtype = np.int32 if max(shape) < 2**14 else np.int64
-        self.positive = np.full(shape, np.iinfo(dtype).max, dtype)
+        self.positive = np.full(shape, np.iinfo(np.int64).max)
         self.negative = self.positive.copy()
         self._counted: tuple[Click, ...] = ()
         self._rows = np.arange(shape[0], dtype=np.int64)
@@ -48,5 +47,5 @@ class _NearestSoFar:
                 nearest = self.positive if click.kind == "positive" else self.negative
                 row, column = click.pixel
                 squared = np.add.outer((self._rows - row) ** 2, (self._columns - column) ** 2)
-                np.minimum(nearest, squared, out=nearest, casting="same_kind")
+                np.minimum(nearest, squared, out=nearest)
         self._counted = clicks

@@ -11,15 +11,13 @@ from ..harness.types import Click
 
 @dataclass(frozen=True)
 class Seeds:
-    """Pixels with a known label, and where they come from.
+    """Pixels with a known label.
 
-    positive, negative: (H, W) bool, disjoint; either may be empty. clicked_negative: False while
-    the negative seeds are only the stand-in frame (or none).
+    positive, negative: (H, W) bool, disjoint; either may be empty.
     """
 
     positive: np.ndarray
     negative: np.ndarray
-    clicked_negative: bool
 
 
 @lru_cache(maxsize=32)
@@ -37,8 +35,10 @@ def draw_seeds(shape: tuple[int, int], clicks: Sequence[Click], radius: int) -> 
     * Corner and extreme clicks span a box, which is tight around the object: whatever lies
       outside it is background. Discs are drawn over it.
     * A box without a positive click has one assumed at its centre.
-    * Without any negative seed, the outermost pixels of the image stand in: an object is more
-      often framed by a photograph than cut by it. They leave with the first negative click.
+    * Without a box, each side of the image's frame (its outermost pixels) is background until a
+      positive disc touches it: an object is more often framed by a photograph than cut by it, and
+      whoever clicks at a border says otherwise. Should no negative seed remain, the frame stays
+      wherever no disc covers it.
     """
     labels = np.zeros(shape, np.int8)
     box = bounding_box(shape, clicks)
@@ -52,12 +52,16 @@ def draw_seeds(shape: tuple[int, int], clicks: Sequence[Click], radius: int) -> 
             discs.insert(0, centre)
     for click in discs:
         _stamp(labels, click, radius)
-    clicked_negative = bool((labels < 0).any())
-    if not clicked_negative:
-        frame = np.ones(shape, bool)
-        frame[1:-1, 1:-1] = False
-        labels[frame & (labels == 0)] = -1
-    return Seeds(labels > 0, labels < 0, clicked_negative)
+    if box is None:
+        _stamp_frame(labels)
+    return Seeds(labels > 0, labels < 0)
+
+
+def _stamp_frame(labels: np.ndarray) -> None:
+    sides = (labels[0], labels[-1], labels[:, 0], labels[:, -1])
+    untouched = [side for side in sides if not (side > 0).any()]
+    for side in untouched if untouched or (labels < 0).any() else sides:
+        side[side == 0] = -1
 
 
 def bounding_box(
