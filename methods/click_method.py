@@ -87,8 +87,10 @@ class ClickMethod(Method):
         raise NotImplementedError
 
     def begin(self, session: Session) -> None:
-        image = torch.tensor(session.image, device=self.device).permute(2, 0, 1)[None]
-        session.memory["click"] = _Memory(self.prepare(image))
+        planes = np.ascontiguousarray(session.image.transpose(2, 0, 1))
+        session.memory["click"] = _Memory(
+            self.prepare(torch.from_numpy(planes)[None].to(self.device))
+        )
 
     def batch_key(self, session: Session) -> Hashable:
         """The size of the network's next input."""
@@ -114,11 +116,17 @@ class ClickMethod(Method):
             memory.seen = len(session.clicks)
         return memory.view
 
-    def _next_view(self, session: Session, last: View | None) -> View:
+    def zoom_for(self, session: Session) -> ZoomIn | None:
+        """How to look closer on the session's data set; None for not at all."""
         if self.zoom is None:
-            return View(None, None, session.shape, changed=False)
+            return None
         target = self.zoom_target or ZOOM_TARGETS.get(session.dataset, self.zoom.target)
-        zoom = replace(self.zoom, target=target)
+        return replace(self.zoom, target=target)
+
+    def _next_view(self, session: Session, last: View | None) -> View:
+        zoom = self.zoom_for(session)
+        if zoom is None:
+            return View(None, None, session.shape, changed=False)
         roi = last.roi if last else None
         return zoom.look(session.shape, clicks_of(session), session.previous, roi)
 

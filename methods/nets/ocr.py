@@ -1,5 +1,7 @@
 """HRNet with object-contextual representations (Yuan et al., ECCV 2020) for one object class."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -37,9 +39,11 @@ class ObjectContext(nn.Module):
         self.f_down = nn.Sequential(nn.Conv2d(inputs, keys, 1, bias=False), _norm_relu(keys))
         self.f_up = nn.Sequential(nn.Conv2d(keys, inputs, 1, bias=False), _norm_relu(inputs))
 
-    def forward(self, object_vector: Tensor) -> Tensor:
-        """(B, inputs, 1, 1) -> the same shape."""
-        return self.f_up(self.f_down(object_vector))
+    def forward(self, object_vector: Tensor, size: Sequence[int]) -> Tensor:
+        """(B, inputs, 1, 1) -> (B, inputs, *size), the same everywhere."""
+        # Spread before the last convolution, where once would do: a convolution of one pixel
+        # rounds differently, and this way the released numbers come out to the last bit.
+        return self.f_up(self.f_down(object_vector).expand(-1, -1, *size))
 
 
 class ContextHead(nn.Module):
@@ -54,7 +58,7 @@ class ContextHead(nn.Module):
         )
 
     def forward(self, pixels: Tensor, object_vector: Tensor) -> Tensor:
-        context = self.object_context_block(object_vector).expand_as(pixels)
+        context = self.object_context_block(object_vector, pixels.shape[2:])
         return self.conv_bn_dropout(torch.cat([context, pixels], dim=1))
 
 
@@ -63,8 +67,10 @@ def object_vector(pixels: Tensor, coarse: Tensor) -> Tensor:
 
     pixels: (B, C, h, w), coarse: (B, 1, h, w) -> (B, C, 1, 1).
     """
+    # This order of the product, too, is that of the released numbers' last bits.
     weights = coarse.flatten(2).softmax(dim=2)
-    return (pixels.flatten(2) @ weights.transpose(1, 2)).unsqueeze(3)
+    mean = weights @ pixels.flatten(2).transpose(1, 2)
+    return mean.transpose(1, 2).unsqueeze(3)
 
 
 class HRNetOCR(HRNet):
