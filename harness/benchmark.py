@@ -54,7 +54,7 @@ def execute(
     plan = make_plan(config)
     executor = make_executor(config)
     with exclusive(config.out):
-        admit(config.out, describe(plan, executor))
+        admit(config.out, describe(plan, executor, config))
         record_instances(config.out, plan.instances())
         jobs = plan.jobs(finished(config.out, config.retry_failures))
         if on_start:
@@ -67,7 +67,7 @@ def execute(
     return plan
 
 
-def describe(plan: Plan, executor: Executor) -> Manifest:
+def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:
     """The manifest of a plan that is about to run."""
     invocation = Invocation(
         started=now(),
@@ -76,6 +76,7 @@ def describe(plan: Plan, executor: Executor) -> Manifest:
         versions=environment.versions(),
         hardware=environment.hardware(),
         commit=environment.commit(),
+        data_root=str(config.data_root.resolve()) if config.data_root else None,
     )
     return Manifest(
         isegbench=environment.package_version(),

@@ -71,7 +71,7 @@ class Protocol(_Record):
 
 
 class Invocation(_Record):
-    """One time the run was started or resumed."""
+    """One time the run was started or resumed. data_root: where its data sets were, if given."""
 
     started: str
     command: str
@@ -79,6 +79,7 @@ class Invocation(_Record):
     versions: dict[str, str]
     hardware: dict[str, Any]
     commit: str | None = None
+    data_root: str | None = None
 
 
 class Manifest(_Record):

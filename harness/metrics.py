@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from .errors import UserError
-from .types import IGNORED, METHOD_FAILURES, OBJECT
+from .types import IGNORED, METHOD_FAILURES, OBJECT, TRACE_KEY
 
 #: The columns that identify a trace.
-TRACE_KEY = ["method", "dataset", "simulator", "seed", "instance"]
 
 
 def iou(mask: np.ndarray, truth: np.ndarray) -> float:
@@ -146,9 +145,9 @@ def iou_curves(frame: pd.DataFrame, clicks: int) -> IoUCurves:
         raise UserError(f"traces lack the column {', '.join(missing)}")
     if clicks < 1:
         raise UserError(f"the click budget must be at least 1, not {clicks}")
-    trace = frame.groupby(TRACE_KEY, observed=True, sort=True).ngroup().to_numpy()
+    trace = frame.groupby(list(TRACE_KEY), observed=True, sort=True).ngroup().to_numpy()
     keys, first = np.unique(trace, return_index=True)
-    traces = frame[TRACE_KEY].iloc[first].reset_index(drop=True)
+    traces = frame[list(TRACE_KEY)].iloc[first].reset_index(drop=True)
 
     click = frame["click"].to_numpy(np.int64)
     inside = (click >= 1) & (click <= clicks)

@@ -8,8 +8,7 @@ import pandas as pd
 
 from . import engine
 from .config import make_config
-from .dataset import Dataset
-from .errors import SimulatorError, UserError, nearest
+from .errors import UserError, nearest
 from .manifest import Manifest, read_manifest
 from .plan import plan_dataset, plan_method
 from .simulators.simulator import Simulator
@@ -77,7 +76,10 @@ def replay_instance(
 
 def _find(manifest: Manifest, dataset: str, instance: str, data_root: Path | None) -> InstanceRef:
     entry = manifest.datasets[dataset]
-    config = make_config({"methods": "-", "datasets": entry.spec, "data_root": data_root})
+    recorded = manifest.invocations[-1].data_root if manifest.invocations else None
+    config = make_config(
+        {"methods": "-", "datasets": entry.spec, "data_root": data_root or recorded}
+    )
     plan = plan_dataset(entry.spec, config)
     for ref in plan.refs:
         if ref.name == instance:

@@ -1,7 +1,6 @@
 """A run directory as a whole: who may write to it, and what may be resumed in it."""
 
 import fcntl
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from .errors import UserError
+from .files import write_whole
 from .manifest import MANIFEST, Manifest, read_manifest
 
 INSTANCES = "instances.parquet"
@@ -97,13 +97,3 @@ def record_instances(directory: Path, planned: pd.DataFrame) -> None:
     if path.exists():
         planned = pd.concat([pd.read_parquet(path), planned]).drop_duplicates(ignore_index=True)
     write_whole(path, planned.to_parquet(index=False))
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace a file in one step, so that no reader and no death ever meets half of it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with open(temporary, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

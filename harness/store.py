@@ -1,7 +1,7 @@
 """The run directory: append-only traces that survive any kind of death, and can be resumed."""
 
+import io
 import json
-import os
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -13,10 +13,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import UserError
+from .files import write_whole
 from .manifest import now
+from .types import TRACE_KEY as KEY
 from .types import Trace
-
-KEY = ("method", "dataset", "simulator", "seed", "instance")
 
 SCHEMA = pa.schema(
     [
@@ -213,14 +213,8 @@ def _once(tables: list[pa.Table]) -> pa.Table:
 
 
 def _write(folder: Path, table: pa.Table) -> None:
-    """One new trace file: written whole and synced under a temporary name, then renamed."""
+    """One new trace file, under a name that sorts by time and that nobody else can have."""
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer)
     name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.parquet"
-    temporary = folder / f".{name}.tmp"
-    try:
-        with open(temporary, "wb") as file:
-            pq.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.rename(folder / name)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_whole(folder / name, buffer.getvalue())

@@ -198,6 +198,10 @@ class Step:
     step_seconds: float | None = None
 
 
+#: The columns that identify a trace within a run, in the order of `Trace.key`.
+TRACE_KEY = ("method", "dataset", "simulator", "seed", "instance")
+
+
 @dataclass(frozen=True, slots=True)
 class Trace:
     """What happened on one instance: the steps in order, and how it ended.
@@ -216,5 +220,5 @@ class Trace:
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:
-        """What identifies a trace within a run."""
+        """What identifies a trace within a run: the values of TRACE_KEY."""
         return (self.method, self.dataset, self.simulator, self.seed, self.instance)

@@ -17,6 +17,7 @@ from typing import Any
 from .cache import cache_dir, downloads_lock
 from .errors import UserError, nearest
 from .fetch import fetch, read_lock, sha256_of
+from .files import write_whole
 from .method import UsedWeights
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
@@ -180,7 +181,7 @@ def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> Wei
         record: dict[str, Any] = {"file": copy.name, "sha256": sha256}
         if known is None and trained_on is not None:
             record["trained_on"] = list(trained_on)
-        _write_whole(folder / f"{name}.json", json.dumps(record, indent=2) + "\n")
+        write_whole(folder / f"{name}.json", json.dumps(record, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"cannot store {copy}: {error.strerror or error}") from error
     return WeightsFile(copy, sha256, name, known.trained_on if known else trained_on)
@@ -279,16 +280,6 @@ def _copy_whole(source: Path, target: Path) -> None:
     try:
         shutil.copyfile(source, partial)
         Path(partial).chmod(0o644)  # mkstemp gives the owner alone access
-        os.replace(partial, target)
-    finally:
-        Path(partial).unlink(missing_ok=True)
-
-
-def _write_whole(target: Path, text: str) -> None:
-    handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
         os.replace(partial, target)
     finally:
         Path(partial).unlink(missing_ok=True)

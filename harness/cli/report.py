@@ -5,15 +5,6 @@ from typing import Annotated
 
 import typer
 
-EXAMPLES = """
-Examples:
-
-\b
-  isegbench report results/runs/demo
-  isegbench report results/runs/ritm results/runs/fbrs --published
-  isegbench report results/runs/demo --format md,csv
-"""
-
 
 def report(
     directories: Annotated[
@@ -36,7 +27,15 @@ def report(
         ),
     ] = False,
 ) -> None:
-    """Write the leaderboard and the curves of a run to DIR/report, and print the table."""
+    """Write the leaderboard and the curves of a run to DIR/report, and print the table.
+
+    Examples:
+
+    \b
+      isegbench report results/runs/demo
+      isegbench report results/runs/ritm results/runs/fbrs --published
+      isegbench report results/runs/demo --format md,csv
+    """
     from rich.console import Console
 
     from ..report.leaderboard import leaderboard
@@ -49,6 +48,3 @@ def report(
     console = Console()
     console.print(terminal_table(leaderboard(runs)))
     console.print(f"\nReport in {folder}", markup=False, highlight=False, soft_wrap=True)
-
-
-report.__doc__ = f"{report.__doc__}\n{EXAMPLES}"

@@ -102,7 +102,7 @@ def _overrides(given: dict[str, Any]) -> dict[str, Any]:
     return {
         renamed.get(name, name): value
         for name, value in given.items()
-        if name != "config" and value not in (None, False, [])
+        if name != "config" and value is not None and value is not False
     }
 
 

@@ -15,7 +15,7 @@ def show(
         str | None, typer.Option(help="Only this method; else all of the run.")
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder of the data sets; else ISEGBENCH_DATA, the cache.")
+        Path | None, typer.Option(help="Folder of the data sets; else the one the run used.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the pictures; default DIR/report/traces.")

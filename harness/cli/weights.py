@@ -25,7 +25,10 @@ def list_(
     if system is not None and not chosen:
         systems = {entry.system for entry in entries()}
         raise UserError(f"no checkpoint is known for {system!r}: {nearest(system, systems)}")
-    table = Table("method", "name", "trained on", "size", "file", box=None, pad_edge=False)
+    table = Table("method", box=None, pad_edge=False)
+    table.add_column("name", no_wrap=True)
+    for heading in ("trained on", "size", "file"):
+        table.add_column(heading)
     for entry in chosen:
         missing = "download by hand" if entry.url is None else "fetched when used"
         size = f"{entry.megabytes:g} MB" if entry.megabytes else ""

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 
 from ..errors import UserError
+from ..files import write_whole
 from ..types import IGNORED, OBJECT, Click
-from .files import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

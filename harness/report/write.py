@@ -9,8 +9,8 @@ import pandas as pd
 
 from .. import metrics
 from ..errors import UserError, nearest
+from ..files import write_whole
 from .curves import curves_figure, looks, mean_curves
-from .files import write_whole
 from .latex import latex_document
 from .leaderboard import leaderboard_of
 from .markdown import escape, markdown_table

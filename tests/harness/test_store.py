@@ -30,10 +30,21 @@ def write(directory, *traces, flush_seconds=0.0):
 def test_columns_are_the_fixed_ones(tmp_path):
     write(tmp_path, trace(ious=(None, 0.5)))
     frame = read_traces(tmp_path)
-    assert (
-        frame.columns.tolist()
-        == ["method", "dataset", "simulator", "seed", "instance", "click", "y", "x", "kind", "iou", "predict_seconds", "step_seconds", "status"]
-    )
+    assert frame.columns.tolist() == [
+        "method",
+        "dataset",
+        "simulator",
+        "seed",
+        "instance",
+        "click",
+        "y",
+        "x",
+        "kind",
+        "iou",
+        "predict_seconds",
+        "step_seconds",
+        "status",
+    ]
     assert frame.click.tolist() == [1, 2]
     assert np.isnan(frame.iou[0])
     assert frame.iou.dtype == np.float64

@@ -18,7 +18,8 @@ from rich.console import Console
 
 from isegbench.harness import metrics
 from isegbench.harness.errors import UserError
-from isegbench.harness.report import curves, files, latex, markdown, naming
+from isegbench.harness import files
+from isegbench.harness.report import curves, latex, markdown, naming
 from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
 from isegbench.harness.report.runs import load_results
 from isegbench.harness.report.tables import DASH, Table, measured_tables

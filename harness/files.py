@@ -1,23 +1,27 @@
-"""Writing a report's files: whole or not at all."""
+"""Writing files whole or not at all."""
 
 import os
 import uuid
 from pathlib import Path
 
-from ..errors import UserError
+from .errors import UserError
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file under a temporary name beside it, then rename; folders are made.
 
-    A reader sees the old file or the new one, never a part. Raises UserError when it cannot.
+    A reader sees the old file or the new one, never a part, whatever dies. Raises UserError when
+    it cannot.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            temporary.write_bytes(data)
+            with open(temporary, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
