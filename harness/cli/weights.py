@@ -14,7 +14,10 @@ def list_(
         str | None, typer.Option(help="Only those of one method, such as dextr.")
     ] = None,
 ) -> None:
-    """The known checkpoints: what they were trained on, and whether they are here."""
+    """The known checkpoints: what they were trained on, and whether they are here.
+
+    `fetchable` ones are downloaded when a method first asks for them.
+    """
     from rich.console import Console
     from rich.table import Table
 
@@ -30,7 +33,7 @@ def list_(
     for heading in ("trained on", "size", "file"):
         table.add_column(heading)
     for entry in chosen:
-        missing = "download by hand" if entry.url is None else "fetched when used"
+        missing = "by hand" if entry.url is None else "fetchable"
         size = f"{entry.megabytes:g} MB" if entry.megabytes else ""
         where = "here" if find(entry) else missing
         table.add_row(entry.system, entry.name, ", ".join(entry.trained_on), size, where)

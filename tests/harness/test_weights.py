@@ -156,14 +156,14 @@ class TestCommands:
         return call
 
     def test_add_then_path_then_list(self, call, file):
-        assert "download by hand" in call("list", "--system", "snap").output
+        assert "by hand" in call("list", "--system", "snap").output
         assert SHA256 in call("add", "snap_voc", file).output
         stored = weights.resolve("snap_voc", "snap").path
         assert call("path", "snap_voc").output.strip() == str(stored)
         listed = call("list", "--system", "snap").output
         assert "here" in listed
         assert "cut_sbd" not in listed
-        assert "fetched when used" in call("list", "--system", "cut").output
+        assert "fetchable" in call("list", "--system", "cut").output
 
     def test_new_names_say_what_they_were_trained_on(self, call, file):
         assert call("add", "mine", file, "--trained-on", "sbd, voc").exit_code == 0

@@ -18,7 +18,6 @@ from rich.console import Console
 
 from isegbench.harness import metrics
 from isegbench.harness.errors import UserError
-from isegbench.harness import files
 from isegbench.harness.report import curves, latex, markdown, naming
 from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
 from isegbench.harness.report.runs import load_results
@@ -321,24 +320,6 @@ def test_file_names_are_safe_and_distinct() -> None:
     assert names["grabcut"] == "grabcut"
     assert len({stem.lower() for stem in names.values()}) == len(odd)
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,90}", s) for s in names.values())
-
-
-def test_a_file_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "x.md"
-    files.write_whole(path, "old")
-
-    def full(self: Path, data: bytes) -> int:
-        with self.open("wb") as file:
-            file.write(data[:1])
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(UserError, match=r"x\.md cannot be written: No space left"):
-        files.write_whole(path, "new")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["x.md"]
 
 
 def test_docstring_examples_run() -> None:
