@@ -70,14 +70,15 @@ def test_a_toml_file_and_options_that_win(tmp_path):
     assert again.returncode == 0, again.stderr
 
 
-RUN = ("run", "--method", "empty", "--dataset", "samples", "--out", "o")
+TO = ("--out", "o")
+RUN = ("run", "--method", "empty", "--dataset", "samples", *TO)
 
 
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
-        (("run", "--method", "emty", "--dataset", "samples", "--out", "o"), "did you mean 'empty'"),
-        (("run", "--method", "empty:x=1", "--dataset", "samples", "--out", "o"), "no parameter 'x'"),
+        (("run", "--method", "emty", "--dataset", "samples", *TO), "did you mean 'empty'"),
+        (("run", "--method", "empty:x=1", "--dataset", "samples", *TO), "no parameter 'x'"),
         (("run", "--dataset", "samples", "--out", "o"), "methods is missing: give --method"),
         (("run", "--method", "empty", "--dataset", "samples"), "out is missing: give --out"),
         ((*RUN, "--clicks", "0"), "clicks = 0"),
@@ -87,10 +88,13 @@ RUN = ("run", "--method", "empty", "--dataset", "samples", "--out", "o")
         (("run", "bench.toml"), "bench.toml: no such file"),
         (("report", "nowhere"), "nowhere is not a run"),
         (("show", "nowhere", "--dataset", "d", "--instance", "i"), "nowhere is not a run"),
-        (("run", "--method", "empty", "--dataset", "grabcut", "--data-root", ".", "--out", "o"), "isegbench data download grabcut"),
-        (("run", "--method", "empty", "--dataset", "folder:nowhere", "--out", "o"), "nowhere"),
+        (
+            ("run", "--method", "empty", "--dataset", "grabcut", "--data-root", ".", *TO),
+            "isegbench data download grabcut",
+        ),
+        (("run", "--method", "empty", "--dataset", "folder:nowhere", *TO), "nowhere"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_are_a_message_and_exit_code_2(tmp_path, args, complaint):
     done = isegbench(*args, cwd=tmp_path)
     assert done.returncode == 2
