@@ -191,6 +191,8 @@ def _connect(address: str | None, workers: int | None, gpus: float) -> bool:
     if ray.is_initialized():
         return False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # Ray would run its workers at the lowest priority, behind whatever else the machine does.
+    os.environ.setdefault("RAY_worker_niceness", "0")
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address is None:
         options |= {"include_dashboard": False, "num_cpus": max(workers or 0, os.cpu_count() or 1)}
