@@ -65,7 +65,7 @@ def test_filter_alone(golden):
 
 
 def test_the_first_clicks_of_an_evaluation(method, rows, shared):
-    others = replayed(method, rows[3], shared("data"), clicks=2)
+    others = replayed(method, rows[0], shared("data"), clicks=2)
     assert others == []
 
 

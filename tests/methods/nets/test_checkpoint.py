@@ -34,6 +34,13 @@ def test_torchs_formats_give_their_tensors(tmp_path, state, new):
     assert all(torch.equal(loaded[key], state[key]) for key in state)
 
 
+@pytest.mark.parametrize("new", [True, False], ids=["zip", "legacy"])
+def test_a_modules_own_state_with_its_metadata_is_read(tmp_path, new):
+    module = nn.BatchNorm2d(3)
+    torch.save(module.state_dict(), tmp_path / "w.pth", _use_new_zipfile_serialization=new)
+    fit(nn.BatchNorm2d(3), load_state(tmp_path / "w.pth"))
+
+
 def test_the_prefix_of_several_devices_is_removed_inside_too(tmp_path, state):
     prefixed = {f"module.{key}": value for key, value in state.items()}
     torch.save(prefixed, tmp_path / "bare.pth")
