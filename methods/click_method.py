@@ -128,7 +128,11 @@ class ClickMethod(Method):
         if zoom is None:
             return View(None, None, session.shape, changed=False)
         roi = last.roi if last else None
-        return zoom.look(session.shape, clicks_of(session), session.previous, roi)
+        return zoom.look(session.shape, clicks_of(session), self.object_map(session), roi)
+
+    def object_map(self, session: Session) -> Probabilities | None:
+        """(H, W) probabilities whose box the zoom-in looks at; None before the first prediction."""
+        return session.previous
 
     def _picture(self, session: Session) -> Tensor:
         """(1, 3 or 4, H, W): the image, with the previous probabilities where the network asks."""

@@ -88,7 +88,8 @@ class ClickNetwork(nn.Module):
     feature_extractor: the trunk. head: what turns its output into logits. cuts: where the
     trunk is cut for each Place. fusion: "early" mixes the maps into the image, "side" adds them
     inside the trunk. sees_previous: the image has a fourth channel, the previous probabilities,
-    which becomes the first map. normalises: the image comes in [0, 1] and is normalised here.
+    which becomes the first map unless previous_as_map is False. normalises: the image comes in
+    [0, 1] and is normalised here.
     """
 
     rgb_conv: nn.Module | None
@@ -105,11 +106,13 @@ class ClickNetwork(nn.Module):
         leaky: bool = True,
         norm_first: bool = False,
         sees_previous: bool = False,
+        previous_as_map: bool = True,
         binary_previous: bool = False,
         normalises: bool = False,
     ) -> None:
         super().__init__()
-        maps = 3 if sees_previous else 2
+        self.previous_as_map = sees_previous and previous_as_map
+        maps = 3 if self.previous_as_map else 2
         self.rgb_conv = early_fusion(maps, leaky, norm_first) if fusion == "early" else None
         self.maps_transform = side_branch(maps, leaky) if fusion == "side" else None
         self.feature_extractor = feature_extractor
@@ -138,7 +141,7 @@ class ClickNetwork(nn.Module):
         if self.normalises:
             rgb = normalise(rgb)
         maps = self.encoding(points, image.shape[2:])
-        if self.sees_previous:
+        if self.previous_as_map:
             if self.binary_previous:
                 previous = (previous > 0.5).float()
             maps = torch.cat([previous, maps], dim=1)

@@ -95,10 +95,13 @@ _FIXED = {
 }
 
 
-def config_values(config: Any, what: str = "the checkpoint") -> tuple[str, dict[str, Any]]:
+def config_values(
+    config: Any, what: str = "the checkpoint", extra: Mapping[str, Any] | None = None
+) -> tuple[str, dict[str, Any]]:
     """(trunk name, {parameter: value}) of a RITM checkpoint's `config`, defaults filled in.
 
-    Raises UserError for a class or a specified parameter that is not known here.
+    extra: defaults of further parameters, which a system built on RITM has. Raises UserError for a
+    class or a specified parameter that is not known here.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("params"), Mapping):
         raise UserError(f"{what}: its 'config' must hold 'class' and 'params'")
@@ -106,7 +109,7 @@ def config_values(config: Any, what: str = "the checkpoint") -> tuple[str, dict[
     if name not in RITM_CLASSES:
         raise UserError(f"{what} is of class {name!r}: {nearest(name, RITM_CLASSES)}")
     trunk = RITM_CLASSES[name]
-    values: dict[str, Any] = {**_SHARED, **_BY_TRUNK[trunk]}
+    values: dict[str, Any] = {**_SHARED, **_BY_TRUNK[trunk], **(extra or {})}
     for key, entry in config["params"].items():
         value = entry.get("value") if isinstance(entry, Mapping) else entry
         specified = not isinstance(entry, Mapping) or entry.get("specified", True)
@@ -137,7 +140,7 @@ def ritm_network(config: Any, what: str = "the checkpoint") -> ClickNetwork:
         trunk = HRNetOCR(values["width"], values["ocr_width"], bool(values["small"]))
     else:
         cuts = DEEPLAB_CUTS
-        trunk = DeepLabV3Plus(_depth(values["backbone"], what), values["deeplab_ch"])
+        trunk = DeepLabV3Plus(resnet_depth(values["backbone"], what), values["deeplab_ch"])
         head = LogitHead(values["deeplab_ch"])
     return ClickNetwork(
         trunk,
@@ -153,7 +156,8 @@ def ritm_network(config: Any, what: str = "the checkpoint") -> ClickNetwork:
     )
 
 
-def _depth(backbone: Any, what: str) -> int:
+def resnet_depth(backbone: Any, what: str) -> int:
+    """101 for "resnet101". Raises UserError for a backbone that is not known here."""
     match = re.fullmatch(r"resnet(34|50|101|152)", str(backbone))
     if match is None:
         raise UserError(f"{what} has backbone={backbone!r}: must be resnet34, 50, 101, 152")
