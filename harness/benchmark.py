@@ -76,7 +76,7 @@ def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:
         versions=environment.versions(),
         hardware=environment.hardware(),
         commit=environment.commit(),
-        data_root=str(config.data_root.resolve()) if config.data_root else None,
+        data_root=str(config.data_root) if config.data_root else None,
     )
     return Manifest(
         isegbench=environment.package_version(),

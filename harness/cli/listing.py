@@ -1,7 +1,6 @@
 """`isegbench list`: what there is to name."""
 
-import inspect
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,6 +9,9 @@ def listing(
     what: Annotated[
         Literal["methods", "datasets", "simulators"], typer.Argument(help="What to list.")
     ],
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Methods as the Markdown table of the README.")
+    ] = False,
 ) -> None:
     """List methods, datasets or simulators with their parameters, those of plugins included.
 
@@ -20,43 +22,51 @@ def listing(
       isegbench list simulators
     """
     from rich.console import Console
+
+    from ..catalogue import methods_markdown
+
+    if markdown and what == "methods":
+        typer.echo(methods_markdown(), nl=False)
+        return
+    console = Console()
+    if what == "methods":
+        _methods(console)
+        console.print("\nCheckpoints by name: isegbench weights list", highlight=False)
+        return
+    _others(console, what)
+    if what == "simulators":
+        console.print("\nAny of them takes jitter=PIXELS: an unsteady hand.", highlight=False)
+    else:
+        console.print("\nname[start:stop], such as samples[0:4], takes a part.", markup=False)
+
+
+def _methods(console) -> None:
+    from rich.padding import Padding
+    from rich.text import Text
+
+    from ..catalogue import method_listings
+
+    for row in method_listings():
+        year = f" ({row.year})" if row.year else ""
+        console.print(Text(row.name, style="bold"), Text(f"{row.paper or row.about}{year}"))
+        facts = [("opening", row.opening), ("modes", row.modes), ("weights", row.weights)]
+        facts.append(("parameters", row.parameters))
+        for label, value in facts:
+            if value:
+                line = Text(f"{label}: ", style="dim").append(value, style="not dim")
+                console.print(Padding(line, (0, 0, 0, 4)))
+
+
+def _others(console, what: str) -> None:
     from rich.table import Table
 
     from .. import registry
+    from ..catalogue import parameters, summary
 
-    known: registry.Registry[Any] = getattr(registry, what)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", no_wrap=True)
-    if what == "methods":
-        table.add_column("opening", no_wrap=True)
-        table.add_column("paper")
-    else:
-        table.add_column("what it is")
+    table.add_column("what it is")
     table.add_column("parameters")
-    for name, factory in known.items():
-        if what == "methods":
-            paper = factory.paper
-            published = f"{paper.authors}, {paper.year}" if paper else ""
-            about = (str(factory.opening), published)
-        else:
-            about = ((inspect.getdoc(factory) or "").partition("\n")[0],)
-        table.add_row(name, *about, parameters(factory))
-    Console().print(table)
-    if what == "simulators":
-        typer.echo("\nAny of them takes jitter=PIXELS: an unsteady hand.")
-    if what == "datasets":
-        typer.echo("\nname[start:stop] takes a part; any COCO, VOC or folder of yours works too.")
-
-
-def parameters(factory: Any) -> str:
-    """The keys a factory takes with their defaults, as one would type them."""
-    shown = []
-    for name, parameter in inspect.signature(factory).parameters.items():
-        if name == "data_root" or parameter.kind in (
-            parameter.VAR_POSITIONAL,
-            parameter.VAR_KEYWORD,
-        ):
-            continue
-        default = parameter.default
-        shown.append(f"{name}=..." if default in (parameter.empty, None) else f"{name}={default}")
-    return ", ".join(shown)
+    for name, factory in getattr(registry, what).items():
+        table.add_row(name, summary(factory), parameters(factory))
+    console.print(table)
