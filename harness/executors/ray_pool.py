@@ -3,7 +3,6 @@
 import contextlib
 import os
 import sys
-import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -31,7 +30,6 @@ class _Piece:
 
     job: int
     refs: list[InstanceRef]
-    sent: float = 0.0
 
 
 @dataclass(eq=False)
@@ -114,7 +112,6 @@ class _Run:
             piece = self._next_piece()
             if piece is None:
                 return
-            piece.sent = time.monotonic()
             held = [_held(ref) for ref in piece.refs]
             future = member.actor.work.remote(self._shipped[piece.job], piece.job, held)
             member.pieces.append((future, piece))
@@ -131,11 +128,13 @@ class _Run:
     def _piece_size(self, job: int) -> int:
         """As many instances as take about a second; small at the end, so that nobody idles."""
         batch = self._jobs[job].settings.batch_size
+        # The engine fills batches from about twice as many sessions.
+        least = 1 if batch == 1 else 2 * batch
         seconds = self._seconds.get(job)
-        wanted = batch if seconds is None else int(_PIECE_SECONDS / max(seconds, 1e-4))
+        wanted = least if seconds is None else int(_PIECE_SECONDS / max(seconds, 1e-4))
         left = sum(map(len, self._waiting))
         fair = left // (2 * _DEPTH * len(self._members))
-        return max(1, min(max(wanted, 2 * batch), max(fair, batch), 64 * batch))
+        return max(1, min(max(wanted, least), max(fair, batch), 64 * batch))
 
     def _collect(self, member: _Member, future: Any) -> Iterator[Trace]:
         piece = next(piece for held, piece in member.pieces if held == future)
