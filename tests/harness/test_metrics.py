@@ -1,6 +1,7 @@
 """Metrics against brute force, one trace and one click at a time."""
 
 import doctest
+import itertools
 import math
 import time
 from typing import Any
@@ -134,6 +135,99 @@ def test_no_traces_give_no_curves() -> None:
     curves = metrics.iou_curves(to_table([]).to_pandas(), 20)
     assert curves.ious.shape == (0, 20)
     assert len(curves.traces) == 0
+
+
+def brute_auc(row: list[float]) -> float:
+    """Trapezoids one by one; no mask before the first prediction."""
+    heights = [0.0 if math.isnan(value) else value for value in row]
+    if len(heights) == 1:
+        return heights[0]
+    areas = [(a + b) / 2 for a, b in itertools.pairwise(heights)]
+    return sum(areas) / (len(heights) - 1)
+
+
+@given(trace_lists())
+@settings(max_examples=60, deadline=None)
+def test_every_metric_is_the_mean_of_its_traces(case: tuple[int, list[Trace]]) -> None:
+    budget, traces = case
+    curves = metrics.iou_curves(to_table(traces).to_pandas(), budget)
+    ious = curves.ious[curves.scored]
+    counted = [t for t in traces if t.status == "ok" or t.status in METHOD_FAILURES]
+    expected = [brute_auc(brute_row(t, budget)) for t in counted]
+    np.testing.assert_allclose(metrics.trace_values(ious, "AuC"), expected)
+    if not counted:
+        assert math.isnan(metrics.auc(ious))
+        return
+    assert metrics.auc(ious) == pytest.approx(sum(expected) / len(expected))
+    assert metrics.trace_values(ious, "NoC@85").mean() == pytest.approx(metrics.noc(ious, 0.85))
+    assert metrics.trace_values(ious, "NoF@85").sum() == metrics.nof(ious, 0.85)
+    for k in (1, budget, budget + 1):
+        mean = metrics.trace_values(ious, f"mIoU@{k}").mean()
+        assert mean == pytest.approx(metrics.miou(ious, k), nan_ok=True)
+
+
+def test_metric_names_are_checked() -> None:
+    for name in ("NoC", "NoC@", "NoC@101", "NoC@9.5", "IoU@3", "auc", "AuC@3", "", "NoC@90\n"):
+        with pytest.raises(UserError, match="unknown metric"):
+            metrics.parse_metric(name)
+    assert metrics.parse_metric("mBIoU@12") == ("mBIoU", 12)
+
+
+def brute_boundary(mask: np.ndarray, truth: np.ndarray, reach: int) -> np.ndarray:
+    """Pixel by pixel: valid, in the mask, and something outside it close by."""
+    height, width = mask.shape
+    found = np.zeros(mask.shape, bool)
+    for y, x in np.ndindex(height, width):
+        if truth[y, x] == 255 or not mask[y, x]:
+            continue
+        for near_y in range(y - reach, y + reach + 1):
+            for near_x in range(x - reach, x + reach + 1):
+                beyond = not (0 <= near_y < height and 0 <= near_x < width)
+                found[y, x] |= beyond or (truth[near_y, near_x] != 255 and not mask[near_y, near_x])
+    return found
+
+
+@given(
+    st.integers(4, 14), st.integers(4, 14), st.sampled_from([0.02, 0.1, 0.2]), st.integers(0, 9999)
+)
+@settings(max_examples=60, deadline=None)
+def test_boundary_iou_is_that_of_a_loop(height: int, width: int, share: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    truth = rng.choice([0, 1, 255], (height, width), p=[0.3, 0.55, 0.15]).astype(np.uint8)
+    truth = np.repeat(np.repeat(truth, 2, 0), 2, 1)
+    mask = np.repeat(np.repeat(rng.random((height, width)) < 0.8, 2, 0), 2, 1)
+    reach = max(1, round(share * math.hypot(2 * height, 2 * width)))
+    target, predicted = (brute_boundary(m, truth, reach) for m in (truth == 1, mask))
+    union = (target | predicted).sum()
+    expected = (target & predicted).sum() / union if union else 1.0
+    assert metrics.boundary_iou(mask, truth, share) == pytest.approx(expected)
+
+
+def test_boundary_iou_does_not_look_at_ignored_pixels() -> None:
+    truth = np.zeros((80, 90), np.uint8)
+    truth[20:60, 20:60] = 255
+    truth[26:54, 26:54] = 1
+    mask = np.zeros(truth.shape, bool)
+    mask[23:57, 23:57] = True
+    rng = np.random.default_rng(0)
+    noisy = np.where(truth == 255, rng.random(truth.shape) < 0.5, mask)
+    # Right wherever it counts, whatever it draws where nobody knows.
+    assert metrics.boundary_iou(mask, truth) == metrics.boundary_iou(noisy, truth) == 1.0
+    assert metrics.boundary_iou(np.zeros_like(mask), np.zeros_like(truth)) == 1.0
+    wide = mask.copy()
+    wide[15:65, 15:65] = True
+    assert metrics.boundary_iou(wide, truth) == 0.0
+
+
+def test_boundary_iou_of_a_square_by_hand() -> None:
+    """A square of 60 against itself moved by 2: rings of 3 pixels, as 2% of 141 pixels are."""
+    truth, mask = np.zeros((100, 100), np.uint8), np.zeros((100, 100), bool)
+    truth[20:80, 20:80], mask[20:80, 22:82] = 1, True
+    ring = 60 * 60 - 54 * 54
+    # Top and bottom share 3 x 58 each. Of the sides, columns 22 and 79 of three belong to both
+    # rings' sides on 54 rows; columns 77 and 78, 23 and 24 to only one ring.
+    both = 2 * 3 * 58 + 54 * 2
+    assert metrics.boundary_iou(mask, truth) == both / (2 * ring - both)
 
 
 def test_a_missing_column_is_named() -> None:
