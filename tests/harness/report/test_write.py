@@ -5,22 +5,17 @@ import re
 import shutil
 import subprocess
 import sys
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
-from isegbench.harness import metrics
 from isegbench.harness.errors import UserError
-from isegbench.harness.report import curves, latex, markdown, naming
+from isegbench.harness.report import latex, markdown, naming
 from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
-from isegbench.harness.report.runs import load_results
 from isegbench.harness.report.tables import DASH, Table, measured_tables
 from isegbench.harness.report.terminal import terminal_table
 from isegbench.harness.report.write import write_report
@@ -261,59 +256,6 @@ def test_several_runs_report_into_the_first(write_run: Callable, trace: Callable
     assert [row[0] for row in table[1:]] == ["n", "m"]
 
 
-def test_mean_curves_are_the_mean_of_what_counts(run: Path) -> None:
-    results = load_results(run)
-    means = curves.mean_curves(metrics.iou_curves(results.traces, 20))
-    lines = {key: part for key, part in means.groupby(["method", "dataset"])}
-    odd = lines[ODD, "grabcut"]
-    assert odd["click"].tolist() == list(range(3, 21))
-    assert odd["mean_iou"].tolist() == pytest.approx([0.7] + [0.8] * 17)
-    good = lines["good", "grabcut"]
-    assert good["mean_iou"].tolist() == pytest.approx([0.5, 0.86] + [0.95] * 18)
-    broken = lines["broken", "grabcut"]
-    assert broken["mean_iou"].tolist() == pytest.approx([0.2] + [0.0] * 19)
-    assert broken["traces"].unique().tolist() == [1]
-    frame = leaderboard(run).set_index(["method", "dataset"])
-    for (method, dataset), line in lines.items():
-        at_20 = line.set_index("click")["mean_iou"][20]
-        assert at_20 == frame.loc[(method, dataset), "mIoU@20"]
-
-
-def test_the_figure_draws_those_numbers(run: Path) -> None:
-    results = load_results(run)
-    means = curves.mean_curves(metrics.iou_curves(results.traces, 20))
-    look = curves.looks(results)
-    figure = curves.curves_figure(means, ["grabcut", "sbd[0:2]"], look, 20)
-    panels = [panel for panel in figure.axes if panel.get_visible()]
-    assert [panel.get_title() for panel in panels] == ["grabcut", "sbd[0:2]"]
-    drawn = {line.get_color(): line for line in panels[0].get_lines() if len(line.get_xdata())}
-    good = drawn[look["good"].colour]
-    np.testing.assert_allclose(good.get_xdata(), range(1, 21))
-    np.testing.assert_allclose(good.get_ydata(), [50, 86] + [95] * 18)
-    (legend,) = figure.legends
-    assert legend.get_texts()[0].get_text() == "good"
-    assert len(legend.get_texts()) == 6
-
-
-def test_every_method_has_a_look_of_its_own(write_run: Callable, trace: Callable) -> None:
-    names = [f"m{i}" for i in range(40)]
-    look = curves.looks(load_results(write_run([trace([0.5], name) for name in names])))
-    assert len({(one.colour, one.marker) for one in look.values()}) == 40
-    first = [look[name] for name in names[:7]]
-    assert len({one.marker for one in first}) == len({one.colour for one in first}) == 7
-
-
-def test_curves_are_files_that_open(run: Path) -> None:
-    folder = write_report([run], ["md"])
-    for stem in ("curves", "curves-grabcut", "curves-sbd-0-2"):
-        image = cv2.imread(str(folder / f"{stem}.png"))
-        assert image is not None
-        assert min(image.shape[:2]) > 400
-        root = ElementTree.parse(folder / f"{stem}.svg").getroot()
-        assert root.tag.endswith("svg")
-    assert not list(folder.glob(".*"))
-
-
 def test_file_names_are_safe_and_distinct() -> None:
     odd = ["a/b", "a:b", "A-B", "..", "x" * 300, "x" * 301, "grabcut", "é"]
     names = naming.file_names(odd)
@@ -323,7 +265,7 @@ def test_file_names_are_safe_and_distinct() -> None:
 
 
 def test_docstring_examples_run() -> None:
-    for module in (curves, latex, markdown, naming):
+    for module in (latex, markdown, naming):
         result = doctest.testmod(module)
         assert result.failed == 0
         assert result.attempted > 0

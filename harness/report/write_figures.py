@@ -1,0 +1,112 @@
+"""The figures of a report as files: PNG to look at, SVG for the web, PDF for a paper."""
+
+import io
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from .. import metrics
+from ..files import write_whole
+from .curves import Bands, mean_curves, noc_distribution, prediction_seconds, success_curves
+from .figures import curves_figure, distribution_figure, speed_figure, success_figure
+from .looks import looks
+from .naming import file_names
+from .runs import Results
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+ENDINGS = ("png", "svg", "pdf")
+#: The IoU of the figures on success, NoC and speed: the one that papers compare.
+TARGET = 0.90
+
+
+def write_figures(
+    folder: Path, results: Results, curves: metrics.IoUCurves, bands: Bands | None = None
+) -> dict[str, str]:
+    """Draw what can be drawn into a folder; returns the stem of the curves of each data set.
+
+    `curves` (mean IoU against clicks; not for runs that stopped at an IoU, whose mean after a
+    number of clicks means nothing) for all data sets, and `curves-DATASET` for each; `success`
+    (share of instances at IoU 90 % by click k), `noc` (distribution of NoC@90) and `speed` (NoC@90
+    against seconds per prediction; without bounds, which compute nothing); these not for runs
+    that stopped below IoU 90 %.
+    """
+    stop_at, clicks = results.protocol.stop_at, results.protocol.clicks
+    look = looks(results.methods)
+    if stop_at is None or stop_at >= TARGET:
+        _write_success(folder, results, curves, bands)
+    if stop_at is not None:
+        return {}
+    means = mean_curves(curves, bands)
+    datasets = [name for name in results.datasets if name in set(means["dataset"])]
+    if not datasets:
+        return {}
+    drawn = {name: f"curves-{stem}" for name, stem in file_names(results.datasets).items()}
+    for name in datasets:
+        figure = curves_figure(means, [name], look, clicks)
+        # Of a single data set the figure of all is the same one.
+        _save(folder, [drawn[name]] + ["curves"] * (len(datasets) == 1), figure)
+    if len(datasets) > 1:
+        _save(folder, ["curves"], curves_figure(means, datasets, look, clicks))
+    return {name: drawn[name] for name in datasets}
+
+
+def _write_success(
+    folder: Path, results: Results, curves: metrics.IoUCurves, bands: Bands | None
+) -> None:
+    look = looks(results.methods)
+    shares = success_curves(curves, TARGET, bands)
+    datasets = [name for name in results.datasets if name in set(shares["dataset"])]
+    if not datasets:
+        return
+    clicks = results.protocol.clicks
+    _save(folder, ["success"], success_figure(shares, datasets, look, clicks, TARGET))
+    counts = noc_distribution(curves, TARGET)
+    _save(folder, ["noc"], distribution_figure(counts, datasets, list(results.methods), TARGET))
+    points = speed_points(results, counts)
+    timed = [name for name in datasets if name in set(points["dataset"])]
+    if timed:
+        what = f"NoC@{100 * TARGET:g}"
+        _save(
+            folder,
+            ["speed"],
+            speed_figure(points, timed, look, what, "seconds per prediction, in the run"),
+        )
+
+
+def speed_points(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
+    """NoC and seconds of each method, as `figures.speed_figure` takes them; bounds left out.
+
+    counts: as `curves.noc_distribution` gives it.
+    """
+    budget = results.protocol.clicks
+    seconds = prediction_seconds(results.traces)
+    rows = []
+    for row in seconds.to_dict("records"):
+        here = counts.merge(pd.DataFrame([row])[["dataset", "method", "simulator"]])
+        if here.empty or results.methods[row["method"]].sees_truth or row["seconds"] <= 0:
+            continue
+        needed = here["click"].where(here["click"] > 0, budget)
+        noc = float((needed * here["count"]).sum() / here["count"].sum())
+        rows.append(row | {"noc": noc, "low": math.nan, "high": math.nan})
+    return pd.DataFrame(rows, columns=["dataset", "method", "seconds", "noc", "low", "high"])
+
+
+def _save(folder: Path, stems: list[str], figure: "Figure") -> None:
+    from matplotlib import rc_context
+
+    # Laid out once, not once for each format.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for ending in ENDINGS:
+        buffer = io.BytesIO()
+        # No date in the file and no random names: the same traces give the same bytes.
+        dates = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+        # Type 42: journals refuse Type 3 fonts.
+        with rc_context({"svg.hashsalt": "isegbench", "pdf.fonttype": 42}):
+            figure.savefig(buffer, format=ending, dpi=200, metadata=dates.get(ending, {}))
+        for stem in stems:
+            write_whole(folder / f"{stem}.{ending}", buffer.getvalue())
