@@ -12,6 +12,9 @@ methods.register_lazily("random-walker", f"{__name__}.random_walker:RandomWalker
 methods.register_lazily("geodesic", f"{__name__}.geodesic:Geodesic")
 methods.register_lazily("dextr", f"{__name__}.dextr:DEXTR")
 methods.register_lazily("forte", f"{__name__}.forte:Forte")
+methods.register_lazily("fbrs", f"{__name__}.fbrs:FBRS")
+methods.register_lazily("ritm", f"{__name__}.ritm:RITM")
+methods.register_lazily("fcfi", f"{__name__}.fcfi:FCFI")
 
 # Played for one method only, as its authors' scripts do.
 simulators.register_lazily("dextr-released", f"{__name__}.dextr_released:DEXTRReleased")

@@ -12,7 +12,7 @@ Point = tuple[float, float, bool]
 
 
 def points_tensor(batch: Sequence[Sequence[Point]], limit: int | None = None) -> Tensor:
-    """Clicks (row, column, is_positive) of each batch element as one (B, 2N, 2) float32 tensor.
+    """Clicks (row, column, is_positive) of each batch element as one (B, 2N, 2) float64 tensor.
 
     The first N rows are positive clicks, the last N negative ones, missing ones (-1, -1). limit:
     only the first so many clicks of each element count.
@@ -27,21 +27,22 @@ def points_tensor(batch: Sequence[Sequence[Point]], limit: int | None = None) ->
     padded = [
         [point for side in pair for point in side + missing * (width - len(side))] for pair in split
     ]
-    return torch.tensor(padded, dtype=torch.float32)
+    return torch.tensor(padded, dtype=torch.float64)
 
 
 def squared_distances(points: Tensor, size: Sequence[int], unit: float = 1.0) -> Tensor:
-    """Squared distance to the nearest positive and negative click, (B, 2, H, W).
+    """Squared distance to the nearest positive and negative click, (B, 2, H, W) float32.
 
     points: (B, 2N, 2) as `points_tensor` gives them; a point with no coordinate >= 0 is missing.
     Distances are measured in `unit` pixels.
     """
     batch, doubled, _ = points.shape
     height, width = size
-    rows = torch.arange(height, dtype=torch.float32, device=points.device)
-    columns = torch.arange(width, dtype=torch.float32, device=points.device)
-    down = ((rows - points[..., 0:1]) / unit) ** 2
-    across = ((columns - points[..., 1:2]) / unit) ** 2
+    rows = torch.arange(height, device=points.device)
+    columns = torch.arange(width, device=points.device)
+    # Fractional clicks lose their last bits only after the subtraction, as in the released code.
+    down = ((rows - points[..., 0:1]).float() / unit) ** 2
+    across = ((columns - points[..., 1:2]).float() / unit) ** 2
     missing = (points.amax(dim=2) < 0).view(batch, doubled, 1, 1)
     # One click at a time: all of them at once would take N times the memory.
     nearest = None

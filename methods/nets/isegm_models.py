@@ -22,8 +22,9 @@ _DEEPLAB_CHANNELS = "feature_extractor.aspp.project.0.weight"
 
 #: The most backbone entries (without batch counters) of each depth, as the released loader has it.
 _DEPTH_BY_ENTRIES = ((181, 34), (276, 50), (531, 101))
-#: An HRNet with fewer trunk entries is the small variant.
-_FULL_HRNET_ENTRIES = 1800
+#: The small HRNet has two blocks where the full one has four. The released loader counts entries
+#: instead (full from 1800), which mistakes a full one saved without batch counters.
+_THIRD_BLOCK = "feature_extractor.stage2.0.branches.0.2.conv1.weight"
 
 
 def fbrs_network(
@@ -37,11 +38,10 @@ def fbrs_network(
     """
     encoding = ClickEncoding(disks=False, radius=norm_radius)
     if any(_HRNET_MARK in key for key in state):
-        entries = sum("feature_extractor." in key for key in state)
         trunk = HRNetOCR(
             width=_outputs(state, _HRNET_WIDTH, what),
             ocr_width=_outputs(state, _OCR_WIDTH, what),
-            small=entries < _FULL_HRNET_ENTRIES,
+            small=_THIRD_BLOCK not in state,
         )
         return ClickNetwork(trunk, nn.Identity(), HRNET_CUTS, encoding, fusion="early")
     entries = sum(

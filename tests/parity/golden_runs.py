@@ -66,7 +66,9 @@ def rerun(
     pairing = Pairing(method, "golden", simulator, "golden")
     settings = Settings(clicks=clicks, batch_size=batch_size)
     traces = {(t.dataset, t.instance): t for t in run(pairing, refs, settings)}
-    return [_golden(traces[ref.dataset, ref.name], row) for ref, row in zip(refs, rows, strict=True)]
+    return [
+        _golden(traces[ref.dataset, ref.name], row) for ref, row in zip(refs, rows, strict=True)
+    ]
 
 
 def _instance(row: dict, data_root: Path) -> InstanceRef:
