@@ -1,0 +1,212 @@
+"""What mkdocs calls while it builds: puts what the code says of itself where a page asks for it.
+
+A page asks with a comment on a line of its own, such as `<!-- methods -->`; the words are the keys
+of GENERATED. A comment with a word that is not one of them ends the build.
+"""
+
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from typing import Any
+
+_ASKED = re.compile(r"^<!-- (\S+)(?: (.*?))? -->$", re.MULTILINE)
+_EXAMPLE = "\b"  # how the command line's help marks lines that are not to be filled
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Replace every comment by what it asks for. Called by mkdocs for each page."""
+    return _ASKED.sub(lambda asked: GENERATED[asked[1]](*(asked[2] or "").split()), markdown)
+
+
+def methods() -> str:
+    """The registered methods as a table."""
+    from isegbench.harness.catalogue import methods_markdown
+
+    return methods_markdown()
+
+
+def named(kind: str) -> str:
+    """The registered `datasets` or `simulators` as a table, with their parameters."""
+    from isegbench.harness import registry
+    from isegbench.harness.catalogue import parameters, summary
+
+    rows = []
+    for name, factory in getattr(registry, kind).items():
+        keys = parameters(factory)
+        rows.append((f"`{name}`", _prose(summary(factory)), f"`{keys}`" if keys else ""))
+    return _table(("name", "what it is", "parameters"), rows)
+
+
+def checkpoints() -> str:
+    """The known checkpoints as a table."""
+    from isegbench.harness import weights
+
+    rows = [
+        (
+            f"`{entry.system}`",
+            f"`{entry.name}`",
+            ", ".join(entry.trained_on),
+            f"{entry.megabytes:g} MB" if entry.megabytes else "",
+            "by hand" if entry.url is None else "downloaded when asked for",
+        )
+        for entry in weights.entries()
+    ]
+    return _table(("method", "name", "trained on", "size", "how it is got"), rows)
+
+
+def parameters(method: str) -> str:
+    """What a registered method says of its parameters, and their defaults."""
+    from isegbench.harness import registry
+    from isegbench.harness.catalogue import parameters as listed
+
+    factory = registry.methods.factory(method)
+    return f"{_markdown(factory)}\n\n    {method}:{listed(factory).replace(', ', ',')}\n"
+
+
+def commands() -> str:
+    """The command line, from its own tree of commands."""
+    from typer.main import get_command
+
+    from isegbench.harness.cli import app
+
+    return "\n".join(_command(get_command(app), ("isegbench",)))
+
+
+def _command(command: Any, path: tuple[str, ...]) -> Iterator[str]:
+    name = " ".join(path)
+    context = command.make_context(name, [], resilient_parsing=True)
+    yield f"{'#' * (len(path) + 1)} {name}\n"
+    yield from _help(command.help or "")
+    yield f"```text\n{' '.join(command.get_usage(context).split())}\n```\n"
+    records = [parameter.get_help_record(context) for parameter in command.params]
+    rows = [(f"`{names}`", _prose(text)) for names, text in filter(None, records)]
+    if rows:
+        yield _table(("argument or option", "meaning"), rows)
+    if command.epilog:
+        yield f"{_without_markup(command.epilog)}\n"
+    for sub, child in getattr(command, "commands", {}).items():
+        yield from _command(child, (*path, sub))
+
+
+def _help(text: str) -> Iterator[str]:
+    """A command's help as Markdown; what is not to be filled becomes a block of code."""
+    for paragraph in inspect.cleandoc(text).split("\n\n"):
+        if paragraph.startswith(_EXAMPLE):
+            yield f"```bash\n{textwrap.dedent(paragraph.removeprefix(_EXAMPLE)).strip()}\n```\n"
+        else:
+            yield f"{_prose(paragraph)}\n"
+
+
+def _without_markup(text: str) -> str:
+    """The console's markup as Markdown: what is bold there is code here."""
+    return re.sub(r"\[bold\](.*?)\[/(?:bold)?\]", r"`\1`", text)
+
+
+def api(module: str, *names: str) -> str:
+    """The public names of a module, or those named, with their docstrings."""
+    found = import_module(module)
+    chosen = names or [name for name, _ in _public(vars(found), module)]
+    return "\n".join(part for name in chosen for part in _documented(getattr(found, name), name))
+
+
+def _public(members: Any, module: str) -> Iterator[tuple[str, Any]]:
+    for name, value in members.items():
+        ours = inspect.isclass(value) or inspect.isfunction(value)
+        if ours and not name.startswith("_") and value.__module__ == module:
+            yield name, value
+
+
+def _documented(value: Any, name: str) -> Iterator[str]:
+    kind = "class " if inspect.isclass(value) else ""
+    yield f"### {kind}{name} {{ #{value.__module__}.{name} }}\n"
+    yield f"```python\nfrom {value.__module__} import {name}\n{_signature(value, name)}\n```\n"
+    yield f"{_markdown(value)}\n"
+    if inspect.isclass(value):
+        yield from _attributes(value)
+        for member, inner in vars(value).items():
+            function = inner.fget if isinstance(inner, property) else inner
+            if inspect.isfunction(function) and not member.startswith("_") and function.__doc__:
+                shown = member if isinstance(inner, property) else _signature(function, member)
+                yield f"**`{shown}`**\n\n{_indented(_markdown(function))}\n"
+
+
+def _signature(value: Any, name: str) -> str:
+    """`name(parameters) -> result` with annotations as they are written."""
+    if inspect.isclass(value) and issubclass(value, Exception):
+        return name
+    signature = inspect.signature(value)
+    parameters = [p for p in signature.parameters.values() if p.name != "self"]
+    signature = signature.replace(parameters=parameters)
+    shown = []
+    for parameter in signature.parameters.values():
+        plain = parameter.replace(annotation=parameter.empty)
+        noted = parameter.annotation
+        label = "" if noted is parameter.empty else f": {_short(inspect.formatannotation(noted))}"
+        default = str(plain).partition("=")[2]
+        shown.append(str(plain).partition("=")[0] + label + (f" = {default}" if default else ""))
+    returns = signature.return_annotation
+    arrow = ""
+    if not inspect.isclass(value) and returns is not signature.empty:
+        arrow = f" -> {_short(inspect.formatannotation(returns))}"
+    line = f"{name}({', '.join(shown)}){arrow}"
+    if len(line) <= 88:
+        return line
+    return f"{name}(\n    " + ",\n    ".join(shown) + f",\n){arrow}"
+
+
+def _short(annotation: str) -> str:
+    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", annotation).replace("'", "")
+
+
+def _attributes(value: type) -> Iterator[str]:
+    """Class attributes that a `#:` comment describes, as the source has them."""
+    pattern = re.compile(r"((?:^    #: .*\n)+)^    (\w.*)$", re.MULTILINE)
+    for comment, line in pattern.findall(inspect.getsource(value)):
+        text = " ".join(part.strip().removeprefix("#: ") for part in comment.splitlines())
+        yield f"**`{line}`**\n\n{_indented(_prose(text))}\n"
+
+
+def _markdown(value: Any) -> str:
+    """A docstring as Markdown: its examples become blocks of code."""
+    parts = []
+    for paragraph in (inspect.getdoc(value) or "").split("\n\n"):
+        if paragraph.startswith(">>> "):
+            parts.append(f"```pycon\n{paragraph}\n```")
+        elif paragraph.startswith("    "):
+            parts.append(paragraph)
+        else:
+            parts.append(_prose(re.sub(r"::$", ":", paragraph)))
+    return "\n\n".join(parts)
+
+
+def _prose(text: str) -> str:
+    """Text whose angle brackets and underscores outside `code` stand for themselves."""
+    parts = text.split("`")
+    for index in range(0, len(parts), 2):
+        plain = parts[index].replace("&", "&amp;").replace("<", "&lt;")
+        parts[index] = re.sub(r"([*_|\[\]])", r"\\\1", plain)
+    return "`".join(parts)
+
+
+def _indented(text: str) -> str:
+    """As a definition below the line before it."""
+    return ":   " + textwrap.indent(text, "    ").lstrip() + "\n"
+
+
+def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [headings, ("---",) * len(headings)]
+    lines += [tuple(cell.replace("\n", " ").replace("|", "\\|") for cell in row) for row in rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+#: What a comment in a page may ask for.
+GENERATED: dict[str, Callable[..., str]] = {
+    "methods": methods,
+    "named": named,
+    "checkpoints": checkpoints,
+    "parameters": parameters,
+    "commands": commands,
+    "api": api,
+}
