@@ -6,10 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from isegbench.harness.types import InstanceRef
 from PIL import Image
 from scipy.io import savemat
 from scipy.sparse import csc_matrix
+
+from isegbench.harness.types import InstanceRef
 
 Truth = dict[str, np.ndarray]
 

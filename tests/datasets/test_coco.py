@@ -5,11 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from pycocotools import mask as coco_mask
+from skimage.draw import polygon2mask
+
 from isegbench.datasets.coco import decode_annotation, encode_annotation
 from isegbench.harness.errors import DataError, UserError
 from isegbench.harness.registry import datasets
-from pycocotools import mask as coco_mask
-from skimage.draw import polygon2mask
 
 SIZE = {"height": 30, "width": 40}
 SQUARE = [[5, 6, 15, 6, 15, 16, 5, 16]]

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
+
 from isegbench.datasets.complete import check_complete
 from isegbench.harness.errors import DataError
-from PIL import Image
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (33, 47, 3), np.uint8)
 

@@ -3,6 +3,8 @@ import io
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
+
 from isegbench.datasets.decode import (
     decode_any_colour,
     decode_image,
@@ -12,7 +14,6 @@ from isegbench.datasets.decode import (
     read_indices,
 )
 from isegbench.harness.errors import DataError
-from PIL import Image
 
 
 def _png(image: Image.Image) -> bytes:

@@ -1,6 +1,7 @@
 import cv2
 import numpy as np
 import pytest
+
 from isegbench.harness.errors import DataError, UserError
 from isegbench.harness.registry import datasets
 

@@ -12,14 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage
+from pycocotools.coco import COCO
+from scipy import ndimage
+from skimage.draw import polygon2mask
+
 from isegbench.datasets import samples
 from isegbench.datasets.samples import MASKS, Samples
 from isegbench.harness.errors import DataError, UserError
 from isegbench.harness.registry import datasets
 from isegbench.harness.types import Blob, Instance
-from pycocotools.coco import COCO
-from scipy import ndimage
-from skimage.draw import polygon2mask
 
 # Not skimage.data_dir, which names a cache once skimage.data is imported.
 PHOTOGRAPHS = Path(skimage.__file__).parent / "data"

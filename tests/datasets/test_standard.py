@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+
 from isegbench.harness.errors import DataError, UserError
 from isegbench.harness.registry import datasets
 

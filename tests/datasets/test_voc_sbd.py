@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+
 from isegbench.harness.errors import DataError, UserError
 from isegbench.harness.registry import datasets
 
