@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .benchmark import run as run
+    from .report.runs import load_run as load_run
     from .store import read_traces as read_traces
 
-_EXPORTS = {"run": "benchmark", "read_traces": "store"}
+_EXPORTS = {"run": "benchmark", "load_run": "report.runs", "read_traces": "store"}
 
 __all__ = list(_EXPORTS)
 

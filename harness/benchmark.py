@@ -9,9 +9,10 @@ from . import environment
 from .config import RunConfig, make_config
 from .errors import UserError
 from .executors.executor import Executor, make_executor
-from .manifest import Invocation, Manifest, now
+from .manifest import Invocation, Kept, Manifest, now
+from .masks import write_coco
 from .plan import Job, Plan, make_plan
-from .rundir import admit, exclusive, record_instances
+from .rundir import INSTANCES, admit, exclusive, record_instances
 from .store import Store, finished, read_traces, to_frame, to_table
 from .types import Trace
 
@@ -36,6 +37,8 @@ def run(
     if config.out is not None:
         execute(config)
         return read_traces(config.out)
+    if config.save_masks:
+        raise UserError("save_masks needs out, the directory that the masks are kept in")
     plan = make_plan(config)
     traces = list(make_executor(config).run(plan.jobs(set())))
     return to_frame(to_table(traces))
@@ -47,7 +50,7 @@ def execute(
     """Run what a configuration describes into `config.out`, resuming what is there.
 
     Raises UserError when the directory belongs to a run with other settings. However it ends,
-    finished traces are on disk.
+    finished traces are on disk, and their masks as COCO JSON where they are kept.
     """
     if config.out is None:
         raise UserError("out is missing: name the directory the run is kept in")
@@ -59,11 +62,15 @@ def execute(
         jobs = plan.jobs(finished(config.out, config.retry_failures))
         if on_start:
             on_start(jobs, _planned(plan) - sum(len(job.refs) for job in jobs))
-        with Store(config.out) as store:
-            for trace in executor.run(jobs) if jobs else ():
-                store.add(trace)
-                if on_trace:
-                    on_trace(trace)
+        try:
+            with Store(config.out) as store:
+                for trace in executor.run(jobs) if jobs else ():
+                    store.add(trace)
+                    if on_trace:
+                        on_trace(trace)
+        finally:
+            if config.save_masks:
+                write_coco(config.out, pd.read_parquet(config.out / INSTANCES))
     return plan
 
 
@@ -85,6 +92,7 @@ def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:
         methods={method.name: method.entry for method in plan.methods},
         datasets={dataset.name: dataset.entry for dataset in plan.datasets},
         invocations=[invocation],
+        kept=Kept(boundary_iou=config.boundary_iou, masks=config.save_masks),
     )
 
 

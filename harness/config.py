@@ -23,6 +23,8 @@ class RunConfig(BaseModel):
     batch_size: sessions per predict call. data_root: the folder that holds the data sets.
     limit: the first N instances of each data set. instances: a file with a name a line.
     time_limit: seconds per prediction. retry_failures: compute failed traces again.
+    boundary_iou: score boundary IoU after every click too. save_masks: keep the last mask of every
+    trace in DIR/masks.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -44,6 +46,8 @@ class RunConfig(BaseModel):
     instances: Path | None = None
     time_limit: float | None = Field(None, gt=0)
     retry_failures: bool = False
+    boundary_iou: bool = False
+    save_masks: bool = False
     out: Path | None = None
 
     @field_validator("methods", "datasets", mode="before")

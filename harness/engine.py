@@ -8,12 +8,13 @@ from time import perf_counter
 import numpy as np
 
 from .errors import DataError, MethodError, SimulatorError
+from .masks import encode_mask
 from .method import Method, Probabilities, Session
-from .metrics import iou
+from .metrics import boundary_iou, iou
 from .prediction import checked_mask
 from .seeding import generator, method_seed
 from .simulators.simulator import Simulator
-from .types import Click, Instance, InstanceRef, Status, Step, Trace
+from .types import Click, EncodedMask, Instance, InstanceRef, Status, Step, Trace
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Settings:
     clicks: the budget of every instance. stop_at: an IoU at which a trace ends, or None.
     batch_size: sessions per predict call at most. time_limit: seconds per predict call and
     session, or None. threads: for decoding, scoring and simulating beside the prediction.
+    boundary_iou: score that too, after every click. save_masks: traces carry their last mask.
     """
 
     clicks: int = 20
@@ -30,6 +32,8 @@ class Settings:
     batch_size: int = 1
     time_limit: float | None = None
     threads: int = 2
+    boundary_iou: bool = False
+    save_masks: bool = False
 
 
 #: Called after every prediction with the instance, the clicks so far, the mask and its IoU.
@@ -77,11 +81,13 @@ def run(
     capacity = 2 * settings.batch_size + settings.threads
     ready: list[_Live] = []
     working: set[Future[_Live | Trace]] = set()
+    exhausted = False
     with ThreadPoolExecutor(settings.threads, "isegbench") as pool:
         while True:
             while len(ready) + len(working) < capacity:
                 ref = next(source, None)
                 if ref is None:
+                    exhausted = True
                     break
                 working.add(pool.submit(_admit, pairing, ref))
             if not ready and working:
@@ -97,7 +103,8 @@ def run(
                 else:
                     ready.append(outcome)
             if not ready:
-                if not working:
+                # A full pool may finish all at once while instances still wait to be admitted.
+                if exhausted and not working:
                     return
                 continue
             group = _largest_group(ready, settings.batch_size)
@@ -205,6 +212,7 @@ def _assess(
     except MethodError as error:
         return _spoiled(pairing, live, "method-failed", error)
     score = iou(mask, instance.mask)
+    boundary = boundary_iou(mask, instance.mask) if settings.boundary_iou else None
     if observe:
         observe(instance, session.clicks, mask, score)
     budget_left = len(session.clicks) < settings.clicks
@@ -218,21 +226,22 @@ def _assess(
             )
         except Exception as error:
             problem = error
-    _record(live, score, perf_counter() - started)
+    _record(live, score, boundary, perf_counter() - started)
     if problem:
         return _spoiled(pairing, live, "simulator-failed", problem)
     if click is None:
-        return _trace(pairing, instance, live.steps)
+        kept = encode_mask(mask) if settings.save_masks else None
+        return _trace(pairing, instance, live.steps, mask=kept)
     session.previous = probabilities
     session.clicks = (*session.clicks, click)
     return live
 
 
-def _record(live: _Live, score: float, assessing: float) -> None:
+def _record(live: _Live, score: float, boundary: float | None, assessing: float) -> None:
     """Add the steps of the clicks that led to this prediction; the newest carries its score."""
     *earlier, newest = live.session.clicks[len(live.steps) :]
     live.steps.extend(Step(click) for click in earlier)
-    live.steps.append(Step(newest, score, live.seconds, live.seconds + assessing))
+    live.steps.append(Step(newest, score, live.seconds, live.seconds + assessing, boundary))
 
 
 def _spoiled(pairing: Pairing, live: _Live, status: Status, error: Exception) -> Trace:
@@ -248,6 +257,7 @@ def _trace(
     steps: Sequence[Step],
     status: Status = "ok",
     error: Exception | None = None,
+    mask: EncodedMask | None = None,
 ) -> Trace:
     return Trace(
         pairing.method_name,
@@ -258,6 +268,7 @@ def _trace(
         tuple(steps),
         status,
         describe(error) if error else None,
+        mask,
     )
 
 

@@ -70,6 +70,13 @@ class Protocol(_Record):
     time_limit: float | None = None
 
 
+class Kept(_Record):
+    """What a run keeps beyond its clicks and their IoU; equal for all of its traces."""
+
+    boundary_iou: bool = False
+    masks: bool = False
+
+
 class Invocation(_Record):
     """One time the run was started or resumed. data_root: where its data sets were, if given."""
 
@@ -91,6 +98,7 @@ class Manifest(_Record):
     methods: dict[str, MethodEntry]
     datasets: dict[str, DatasetEntry]
     invocations: list[Invocation] = []
+    kept: Kept = Kept()
 
 
 def now() -> str:

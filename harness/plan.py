@@ -118,7 +118,14 @@ def make_plan(config: RunConfig) -> Plan:
         seeds=config.seeds,
         time_limit=config.time_limit,
     )
-    settings = Settings(config.clicks, config.stop_at, config.batch_size, config.time_limit)
+    settings = Settings(
+        config.clicks,
+        config.stop_at,
+        config.batch_size,
+        config.time_limit,
+        boundary_iou=config.boundary_iou,
+        save_masks=config.save_masks,
+    )
     return Plan(methods, datasets, simulator_name, simulator, protocol, settings)
 
 

@@ -25,18 +25,35 @@ class Replayed:
     steps: list[tuple[tuple[Click, ...], np.ndarray, float]] = field(default_factory=list)
 
 
-class _Recorded(Simulator):
-    """Plays the clicks of one trace."""
+@dataclass
+class Recorded(Simulator):
+    """Plays the clicks of one trace; the first `opening` of them before the first prediction."""
 
-    def __init__(self, clicks: list[Click], opening: int) -> None:
-        self._clicks = clicks
-        self._opening = opening
+    clicks: list[Click]
+    opening: int
+
+    @classmethod
+    def of(cls, trace: pd.DataFrame) -> "Recorded":
+        """From the rows of one trace, those of its clicks up to the last that was answered.
+
+        Raises UserError when none was.
+        """
+        scored = trace["iou"].notna().to_numpy()
+        if not scored.any():
+            raise UserError(
+                f"{trace['method'].iloc[0]} failed on {trace['instance'].iloc[0]} before its "
+                "first prediction"
+            )
+        points = zip(trace["y"], trace["x"], trace["kind"], strict=True)
+        clicks = [Click(y, x, kind) for y, x, kind in points]
+        last = len(scored) - int(scored[::-1].argmax())
+        return cls(clicks[:last], int(scored.argmax()) + 1)
 
     def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
-        return self._clicks[: self._opening]
+        return self.clicks[: self.opening]
 
     def correct(self, instance, probabilities, mask, clicks, rng) -> Click | None:
-        return self._clicks[len(clicks)] if len(clicks) < len(self._clicks) else None
+        return self.clicks[len(clicks)] if len(clicks) < len(self.clicks) else None
 
 
 def replay_instance(
@@ -90,15 +107,9 @@ def _find(manifest: Manifest, dataset: str, instance: str, data_root: Path | Non
 def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef) -> Replayed:
     entry = manifest.methods[name]
     trace = trace[(trace["seed"] == trace["seed"].min()) & (trace["click"] > 0)]
-    clicks = [
-        Click(y, x, kind) for y, x, kind in zip(trace["y"], trace["x"], trace["kind"], strict=True)
-    ]
-    scored = trace["iou"].notna().to_numpy()
-    if not scored.any():
+    if trace.empty:
         raise UserError(f"{name} failed on {ref.name} before its first prediction")
-    opening = int(scored.argmax()) + 1
-    last = len(scored) - int(scored[::-1].argmax())
-    recorded = _Recorded(clicks[:last], opening)
+    recorded = Recorded.of(trace)
     seed = int(trace["seed"].iloc[0])
     method = plan_method(entry.spec).built
     pairing = engine.Pairing(method, name, recorded, "replay", seed)
@@ -109,7 +120,7 @@ def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef
             replayed.append(Replayed(name, instance))
         replayed[0].steps.append((tuple(so_far), mask, iou))
 
-    settings = engine.Settings(clicks=len(clicks), threads=1)
+    settings = engine.Settings(clicks=len(recorded.clicks), threads=1)
     (outcome,) = engine.run(pairing, [ref], settings, observe)
     if not replayed:
         raise UserError(f"{name} on {ref.name} cannot be shown: {outcome.error}")

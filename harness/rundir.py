@@ -39,9 +39,9 @@ def exclusive(directory: Path) -> Iterator[None]:
 def admit(directory: Path, planned: Manifest) -> None:
     """Write the manifest of a new run, or check that an existing one may be resumed with this.
 
-    The protocol, the package's version, and whatever is said of a method or data set of the same
-    name must be equal; methods and data sets may be added, and more or fewer instances planned.
-    Raises UserError that shows every difference.
+    The protocol, the package's version, what is kept of a trace, and whatever is said of a method
+    or data set of the same name must be equal; methods and data sets may be added, and more or
+    fewer instances planned. Raises UserError that shows every difference.
     """
     path = Path(directory) / MANIFEST
     if path.exists():
@@ -71,6 +71,7 @@ def differences(recorded: Manifest, planned: Manifest) -> list[str]:
         ("isegbench version", recorded.isegbench, planned.isegbench),
     ]
     pairs += _fields("", recorded.protocol, planned.protocol)
+    pairs += _fields("kept: ", recorded.kept, planned.kept)
     for name in recorded.methods.keys() & planned.methods.keys():
         pairs += _fields(f"method {name}: ", recorded.methods[name], planned.methods[name])
     for name in recorded.datasets.keys() & planned.datasets.keys():

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from .errors import UserError
 from .files import write_whole
 from .manifest import now
+from .masks import append_masks
 from .types import TRACE_KEY as KEY
 from .types import Trace
 
@@ -34,6 +35,9 @@ SCHEMA = pa.schema(
         ("status", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
+
+#: One column more, the last, in runs that ask for it.
+BOUNDARY_IOU = pa.field("boundary_iou", pa.float64())
 
 #: Files up to this many rows are merged once there are too many of them.
 _SMALL_ROWS = 50_000
@@ -74,6 +78,7 @@ class Store:
     def flush(self) -> None:
         """Write what is waiting."""
         if self._waiting:
+            append_masks(self.directory, self._waiting)
             _write(self._traces, to_table(self._waiting))
             self._waiting.clear()
             self._files += 1
@@ -93,29 +98,32 @@ class Store:
 def to_table(traces: Iterable[Trace]) -> pa.Table:
     """Traces as rows, one a click; a trace without clicks gets one row with click 0.
 
-    The status of a failure stands in the last row of its trace; the rows before it are "ok".
+    The status of a failure stands in the last row of its trace; the rows before it are "ok". A
+    column `boundary_iou` comes last where any step has one.
     """
-    columns: dict[str, list] = {name: [] for name in SCHEMA.names}
+    traces = list(traces)
+    with_boundary = any(s.boundary_iou is not None for trace in traces for s in trace.steps)
+    schema = SCHEMA.append(BOUNDARY_IOU) if with_boundary else SCHEMA
+    columns: dict[str, list] = {name: [] for name in schema.names}
     for trace in traces:
         rows = list(_rows(trace))
-        for values in rows[:-1]:
-            _append(columns, trace, values, "ok")
-        _append(columns, trace, rows[-1], trace.status)
-    return pa.table(columns, schema=SCHEMA)
+        for number, (*values, boundary) in enumerate(rows, start=1):
+            status = trace.status if number == len(rows) else "ok"
+            # Without that column the last value has nowhere to go, and is None.
+            row = (*trace.key, *values, status, boundary)
+            for name, value in zip(schema.names, row, strict=False):
+                columns[name].append(value)
+    return pa.table(columns, schema=schema)
 
 
 def _rows(trace: Trace) -> Iterator[tuple]:
     if not trace.steps:
-        yield (0, None, None, None, None, None, None)
+        yield (0, *[None] * 7)
     for number, step in enumerate(trace.steps, start=1):
         click = step.click
         timing = (step.predict_seconds, step.step_seconds)
-        yield (number, float(click.y), float(click.x), click.kind, step.iou, *timing)
-
-
-def _append(columns: dict[str, list], trace: Trace, values: tuple, status: str) -> None:
-    for name, value in zip(SCHEMA.names, (*trace.key, *values, status), strict=True):
-        columns[name].append(value)
+        point = (float(click.y), float(click.x), click.kind)
+        yield (number, *point, step.iou, *timing, step.boundary_iou)
 
 
 def trace_files(directory: Path) -> list[Path]:
@@ -123,23 +131,59 @@ def trace_files(directory: Path) -> list[Path]:
     return sorted(Path(directory).joinpath("traces").glob("[0-9]*.parquet"))
 
 
-def read_traces(directory: Path) -> pd.DataFrame:
+def read_traces(directory: Path, categorical: bool = False) -> pd.DataFrame:
     """All traces of a run, one row a click, each instance's once.
 
-    Columns: those of SCHEMA (str, int64, float64 with NaN for null). Sorted by method, data set,
-    simulator, seed and instance, then click. Raises UserError naming a file that is not readable.
+    Columns: those of SCHEMA (str, int64, float64 with NaN for null), and `boundary_iou` where the
+    run has it. Sorted by method, data set, simulator, seed and instance, then click. categorical:
+    leave the columns of text as pandas categories, which is several times faster. Raises UserError
+    naming a file that is not readable.
     """
-    return to_frame(_read(trace_files(directory)))
+    return to_frame(_read(trace_files(directory)), categorical)
 
 
-def to_frame(table: pa.Table) -> pd.DataFrame:
-    """A table of traces as a sorted data frame with plain strings."""
-    plain = pa.schema(
-        pa.field(field.name, pa.string()) if pa.types.is_dictionary(field.type) else field
-        for field in SCHEMA
-    )
-    frame = table.cast(plain).to_pandas()
-    return frame.sort_values([*KEY, "click"], kind="stable", ignore_index=True)
+def to_frame(table: pa.Table, categorical: bool = False) -> pd.DataFrame:
+    """A table of traces as a sorted data frame; text is plain strings unless `categorical`."""
+    frame = _encoded(table).to_pandas()
+    text = [name for name in frame if isinstance(frame[name].dtype, pd.CategoricalDtype)]
+    for name in text:
+        categories = frame[name].cat.categories
+        frame[name] = frame[name].cat.reorder_categories(sorted(categories))
+    order = _combined([_codes(frame[name]) for name in [*KEY, "click"]])
+    frame = frame.take(np.argsort(order, kind="stable")).reset_index(drop=True)
+    return frame if categorical else frame.astype(dict.fromkeys(text, "str"))
+
+
+def _encoded(table: pa.Table) -> pa.Table:
+    """The table with every column of text as a dictionary, one for the whole column."""
+    for index, field in enumerate(table.schema):
+        if pa.types.is_string(field.type):
+            column = table.column(index).dictionary_encode()
+            table = table.set_column(index, field.name, column)
+    return table.unify_dictionaries().combine_chunks()
+
+
+def _codes(column: pd.Series) -> np.ndarray:
+    """(N,) int64 that sorts as the column does."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return column.cat.codes.to_numpy(np.int64) + 1
+    values = column.to_numpy(np.int64)
+    low, high = values.min(initial=0), values.max(initial=0)
+    return values - low if high - low < 2**31 else np.unique(values, return_inverse=True)[1]
+
+
+def _combined(columns: list[np.ndarray]) -> np.ndarray:
+    """(N,) int64 that sorts as the columns do, the first one leading."""
+    combined = np.zeros(len(columns[0]), np.int64)
+    size = 1
+    for codes in columns:
+        many = int(codes.max(initial=0)) + 1
+        if size * many >= 2**62:
+            combined = np.unique(combined, return_inverse=True)[1]
+            size = int(combined.max(initial=0)) + 1
+        combined = combined * many + codes
+        size *= many
+    return combined
 
 
 def finished(directory: Path, retry_failures: bool = False) -> set[tuple]:
@@ -175,15 +219,28 @@ def _rows_in(path: Path) -> int:
 def _read(paths: list[Path], columns: list[str] | None = None) -> pa.Table:
     """Trace files as one table, in which no trace stands twice."""
     tables = []
-    wanted = SCHEMA if columns is None else pa.schema([SCHEMA.field(name) for name in columns])
     for path in paths:
         try:
-            tables.append(pq.read_table(path, columns=columns).cast(wanted))
+            tables.append(_read_one(path, columns))
         except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
             raise UserError(_unreadable(path, error)) from error
     if not tables:
-        return wanted.empty_table()
+        return (SCHEMA if columns is None else _part(columns)).empty_table()
     return _once(tables)
+
+
+def _read_one(path: Path, columns: list[str] | None) -> pa.Table:
+    # Instances' names come again and again; as a dictionary they are read once.
+    table = pq.read_table(path, columns=columns, read_dictionary=["instance"])
+    wanted = SCHEMA if columns is None else _part(columns)
+    if columns is None and BOUNDARY_IOU.name in table.column_names:
+        wanted = wanted.append(BOUNDARY_IOU)
+    names = pa.field("instance", pa.dictionary(pa.int32(), pa.string()))
+    return table.cast(wanted.set(wanted.get_field_index("instance"), names))
+
+
+def _part(columns: list[str]) -> pa.Schema:
+    return pa.schema([SCHEMA.field(name) for name in columns])
 
 
 def _unreadable(path: Path, error: Exception) -> str:
@@ -196,25 +253,28 @@ def _once(tables: list[pa.Table]) -> pa.Table:
     A trace is in two files after a death while merging (equal rows), or when a failure has been
     tried again.
     """
-    table = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
+    # A file all of whose traces failed early has no boundary IoU: there it is null.
+    table = pa.concat_tables(tables, promote_options="default")
+    table = table.unify_dictionaries().combine_chunks()
     if len(tables) == 1:
         return table
     rows = table.select([*KEY, "status"]).to_pandas()
-    rows["part"] = np.repeat(np.arange(len(tables)), [part.num_rows for part in tables])
-    parts = rows[[*KEY, "part"]].drop_duplicates()
-    if not parts.duplicated(list(KEY)).any():
+    part = np.repeat(np.arange(len(tables)), [len(one) for one in tables])
+    piece = _combined([*(_codes(rows[name]) for name in KEY), part])
+    pieces, first = np.unique(piece, return_index=True)
+    trace = _combined([_codes(rows[name].iloc[first]) for name in KEY])
+    if len(np.unique(trace)) == len(pieces):
         return table
-    failed = rows.loc[rows["status"] != "ok", [*KEY, "part"]].assign(failed=True)
-    parts = parts.merge(failed, "left", [*KEY, "part"]).fillna({"failed": False})
-    parts = parts.sort_values(["failed", "part"], ascending=[True, False])
-    kept = parts.drop_duplicates(list(KEY))[[*KEY, "part"]].assign(kept=True)
-    chosen = rows.merge(kept, "left", [*KEY, "part"])["kept"].notna()
-    return table.filter(pa.array(chosen))
+    failed = np.isin(pieces, piece[(rows["status"] != "ok").to_numpy()])
+    order = np.lexsort((-part[first], failed, trace))
+    chosen = order[np.unique(trace[order], return_index=True)[1]]
+    return table.filter(pa.array(np.isin(piece, pieces[chosen])))
 
 
 def _write(folder: Path, table: pa.Table) -> None:
     """One new trace file, under a name that sorts by time and that nobody else can have."""
     buffer = io.BytesIO()
-    pq.write_table(table, buffer)
+    plain = SCHEMA.append(BOUNDARY_IOU) if BOUNDARY_IOU.name in table.column_names else SCHEMA
+    pq.write_table(table.cast(plain), buffer)
     name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.parquet"
     write_whole(folder / name, buffer.getvalue())

@@ -184,18 +184,29 @@ def instance_from_arrays(
 
 
 @dataclass(frozen=True, slots=True)
+class EncodedMask:
+    """A mask as COCO's compressed run lengths: `counts` is the text of a (height, width) mask."""
+
+    height: int
+    width: int
+    counts: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """One click and what came of it.
 
     iou is None for clicks before the first prediction. predict_seconds: the time of the predict
     call that served this click, divided by the number of sessions it served. step_seconds adds
-    scoring and simulating. Both are None where there was no prediction.
+    scoring and simulating. Both are None where there was no prediction. boundary_iou: None where
+    there was no prediction or nobody asked for it.
     """
 
     click: Click
     iou: float | None = None
     predict_seconds: float | None = None
     step_seconds: float | None = None
+    boundary_iou: float | None = None
 
 
 #: The columns that identify a trace within a run, in the order of `Trace.key`.
@@ -206,7 +217,8 @@ TRACE_KEY = ("method", "dataset", "simulator", "seed", "instance")
 class Trace:
     """What happened on one instance: the steps in order, and how it ended.
 
-    status is "ok" or names what failed; error then says why, for people.
+    status is "ok" or names what failed; error then says why, for people. mask: the last
+    prediction of a trace that is ok, where masks are kept.
     """
 
     method: str
@@ -217,6 +229,7 @@ class Trace:
     steps: tuple[Step, ...]
     status: Status = "ok"
     error: str | None = None
+    mask: EncodedMask | None = None
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:

@@ -55,6 +55,13 @@ def run(
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Compute failed traces again.")
     ] = False,
+    boundary_iou: Annotated[
+        bool, typer.Option("--boundary-iou", help="Score boundary IoU after every click too.")
+    ] = False,
+    save_masks: Annotated[
+        bool,
+        typer.Option("--save-masks", help="Keep every trace's last mask: COCO JSON in DIR/masks."),
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run's directory, made or resumed.")] = None,
 ) -> None:
     """Run methods on data sets with a simulated user; keep every click; print the leaderboard.

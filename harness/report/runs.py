@@ -4,12 +4,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
+from .. import metrics
 from ..errors import UserError
 from ..manifest import DatasetEntry, Manifest, MethodEntry, Protocol, read_manifest
+from ..rundir import INSTANCES
 from ..store import read_traces
+from ..timing import TIMING, read_timing
 
+#: The columns of DIR/instances.parquet.
+INSTANCE_COLUMNS = ("dataset", "instance", "image")
 #: What must be equal for two runs to stand in one table; seeds may differ.
 COMPARABLE = ("simulator", "clicks", "stop_at", "time_limit")
 #: What makes a data set of one name the same instances.
@@ -18,11 +24,24 @@ SAME_INSTANCES = ("instances", "fingerprint", "planned", "subset")
 
 @dataclass(frozen=True)
 class Run:
-    """One run directory: its manifest, and its traces as `store.read_traces` gives them."""
+    """One run directory, read and never written.
+
+    traces: as `store.read_traces` gives them, columns of text as pandas categories. instances:
+    those the run is to score, columns dataset, instance, image; an image may hold several.
+    timing: seconds per click of one user, as `timing.read_timing` gives them; empty without.
+    """
 
     directory: Path
     manifest: Manifest
     traces: pd.DataFrame
+    instances: pd.DataFrame = field(default_factory=lambda: _nothing(INSTANCE_COLUMNS))
+    timing: pd.DataFrame = field(default_factory=lambda: _nothing(TIMING))
+
+    def leaderboard(self) -> pd.DataFrame:
+        """`report.leaderboard.leaderboard` of this run alone."""
+        from .leaderboard import leaderboard
+
+        return leaderboard(self)
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,8 @@ class Results:
     planned: dict[tuple[str, str], int]
     traces: pd.DataFrame
     directories: list[Path] = field(default_factory=list)
+    instances: pd.DataFrame = field(default_factory=lambda: _nothing(INSTANCE_COLUMNS))
+    timing: pd.DataFrame = field(default_factory=lambda: _nothing(TIMING))
 
 
 def load_run(directory: Path | str) -> Run:
@@ -46,7 +67,9 @@ def load_run(directory: Path | str) -> Run:
     Raises UserError when it is not a run, or holds traces its manifest does not name.
     """
     directory = Path(directory)
-    run = Run(directory, read_manifest(directory), read_traces(directory))
+    manifest, traces = read_manifest(directory), read_traces(directory, categorical=True)
+    instances = _read_instances(directory)
+    run = Run(directory, manifest, traces, instances, read_timing(directory))
     for column, known in (("method", run.manifest.methods), ("dataset", run.manifest.datasets)):
         strange = sorted(set(run.traces[column].unique()) - set(known))
         if strange:
@@ -84,9 +107,68 @@ def merge(runs: Sequence[Run]) -> Results:
                 wanted = entry.planned * run.manifest.protocol.seeds
                 planned[method, name] = planned.get((method, name), 0) + wanted
     _refuse_overlap(runs)
-    traces = pd.concat([run.traces for run in runs], ignore_index=True)
-    directories = [run.directory for run in runs]
-    return Results(first.manifest.protocol, methods, datasets, planned, traces, directories)
+    instances = pd.concat([run.instances for run in runs], ignore_index=True)
+    return Results(
+        first.manifest.protocol,
+        methods,
+        datasets,
+        planned,
+        _stacked([run.traces for run in runs]),
+        [run.directory for run in runs],
+        instances.drop_duplicates(["dataset", "instance"], ignore_index=True),
+        pd.concat([run.timing for run in runs], ignore_index=True),
+    )
+
+
+def curves_of(results: Results, column: str = "iou") -> metrics.IoUCurves:
+    """`metrics.iou_curves` of all traces; its `traces` have a column `image` too, as `images_of`.
+
+    column: what to read in place of `iou`, such as `boundary_iou`.
+    """
+    curves = metrics.iou_curves(results.traces, results.protocol.clicks, column)
+    curves.traces["image"] = images_of(results, curves.traces)
+    return curves
+
+
+def images_of(results: Results, traces: pd.DataFrame) -> np.ndarray:
+    """The image of each trace, (N,) int64; numbers are equal where data set and image are.
+
+    traces: with the columns dataset and instance. Where a run does not say, an instance is an
+    image of its own.
+    """
+    keys = ["dataset", "instance"]
+    wanted = pd.DataFrame({name: traces[name].astype("str").to_numpy() for name in keys})
+    known = results.instances[list(INSTANCE_COLUMNS)].astype("str")
+    image = wanted.merge(known, "left", keys)["image"]
+    own = "instance " + wanted["instance"]
+    names = wanted["dataset"] + "\n" + ("image " + image).where(image.notna(), own)
+    return pd.factorize(names, sort=True)[0]
+
+
+def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Traces one below the other; columns of text stay categories, in sorted order."""
+    if len(frames) == 1:
+        return frames[0]
+    text = [name for name in frames[0] if isinstance(frames[0][name].dtype, pd.CategoricalDtype)]
+    for name in text:
+        together = sorted({value for frame in frames for value in frame[name].cat.categories})
+        kind = pd.CategoricalDtype(together)
+        frames = [frame.assign(**{name: frame[name].astype(kind)}) for frame in frames]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _read_instances(directory: Path) -> pd.DataFrame:
+    path = directory / INSTANCES
+    if not path.exists():
+        return _nothing(INSTANCE_COLUMNS)
+    try:
+        return pd.read_parquet(path, columns=list(INSTANCE_COLUMNS))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is not a list of instances: {error}") from error
+
+
+def _nothing(columns: Iterable[str]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype="str") for name in columns})
 
 
 def load_results(runs: Path | str | Run | Iterable[Path | str | Run]) -> Results:

@@ -1,4 +1,6 @@
+import dataclasses
 import time
+from concurrent.futures import wait
 
 import numpy as np
 import pandas as pd
@@ -8,9 +10,11 @@ import torch
 from isegbench import harness
 from isegbench.harness import engine
 from isegbench.harness.dataset import Dataset
+from isegbench.harness.errors import UserError
 from isegbench.harness.method import Method
+from isegbench.harness.metrics import boundary_iou
 from isegbench.harness.simulators.largest_error import LargestError
-from isegbench.harness.types import IGNORED, instance_from_arrays
+from isegbench.harness.types import IGNORED, Blob, Click, instance_from_arrays
 
 STABLE = [
     *("method", "dataset", "simulator", "seed", "instance", "click"),
@@ -66,6 +70,15 @@ def test_results_do_not_depend_on_batch_order_or_threads(discs, nearest_seed, si
         assert by_seed[0].y.tolist() != by_seed[1].y.tolist()
 
 
+def test_nothing_is_lost_when_a_full_pool_finishes_at_once(discs, monkeypatch):
+    monkeypatch.setattr(engine, "wait", lambda working, return_when: wait(working))
+    broken = [dataclasses.replace(ref, image=Blob(b"no image")) for ref in discs(11).instances()]
+    pairing = engine.Pairing(Method(), "m", LargestError(), "s")
+    traces = list(engine.run(pairing, broken, engine.Settings()))
+    assert sorted(trace.instance for trace in traces) == sorted(ref.name for ref in broken)
+    assert {trace.status for trace in traces} == {"data-failed"}
+
+
 def test_batches_share_a_key_and_stay_within_the_size(discs, nearest_seed):
     seen = []
 
@@ -77,6 +90,27 @@ def test_batches_share_a_key_and_stay_within_the_size(discs, nearest_seed):
     harness.run(Recording, discs(12), clicks=4, batch_size=4)
     assert all(len(set(shapes)) == 1 and len(shapes) <= 4 for shapes in seen)
     assert max(map(len, seen)) == 4
+
+
+def test_boundary_iou_is_scored_when_asked_for(discs, nearest_seed, tmp_path):
+    options = {"clicks": 4, "out": tmp_path / "o", "boundary_iou": True}
+    frame = harness.run(nearest_seed, discs(4), limit=3, **options)
+    plain = harness.run(nearest_seed, discs(4), limit=3, clicks=4)
+    assert "boundary_iou" not in plain
+    pd.testing.assert_frame_equal(frame[STABLE], plain[STABLE])
+    assert frame.columns[-1] == "boundary_iou"
+    method = nearest_seed()
+    for ref in discs(3).instances():
+        instance = ref.load()
+        trace = frame[frame.instance == ref.name]
+        clicks = [Click(*c) for c in zip(trace.y, trace.x, trace.kind, strict=True)]
+        for number, score in enumerate(trace.boundary_iou, start=1):
+            session = engine.Session(instance.image, tuple(clicks[:number]))
+            mask = method.predict_one(session) > 0.5
+            assert score == boundary_iou(mask, instance.mask)
+    with pytest.raises(UserError, match="kept: boundary_iou: True in the run, now False"):
+        harness.run(nearest_seed, discs(4), clicks=4, out=tmp_path / "o")
+    assert len(harness.run(nearest_seed, discs(4), **options)) > len(frame)
 
 
 def test_a_trace_ends_at_the_target_or_when_nothing_is_wrong(discs, nearest_seed):

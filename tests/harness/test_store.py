@@ -9,7 +9,17 @@ from hypothesis import strategies as st
 
 from isegbench.harness import store as store_module
 from isegbench.harness.errors import UserError
-from isegbench.harness.store import SCHEMA, Store, finished, merge, read_traces, trace_files
+from isegbench.harness.store import (
+    KEY,
+    SCHEMA,
+    Store,
+    finished,
+    merge,
+    read_traces,
+    to_frame,
+    to_table,
+    trace_files,
+)
 from isegbench.harness.types import Click, Step, Trace
 
 
@@ -77,6 +87,51 @@ def test_what_goes_in_comes_out(tmp_path_factory, contents, flush_seconds):
         assert got == pytest.approx([np.nan if iou is None else iou for iou in ious], nan_ok=True)
     assert len(frame) == sum(len(ious) for _, ious in contents)
     assert finished(directory) == {("m:k=1", "d", "s", 0, f"i{name}") for name, _ in contents}
+
+
+def test_boundary_iou_is_a_last_column_and_null_where_there_is_none(tmp_path):
+    scored = Trace("m", "d", "s", 0, "b", (Step(Click(1, 2, "positive"), 0.5, 0.1, 0.2, 0.25),))
+    failed = trace("a", (None,), status="method-failed", error="oops")
+    write(tmp_path, failed)
+    assert "boundary_iou" not in read_traces(tmp_path)
+    write(tmp_path, scored)
+    write(tmp_path, trace("c", (None,), status="method-failed", error="oops"))
+    for _ in range(2):
+        frame = read_traces(tmp_path)
+        assert frame.columns.tolist() == [*SCHEMA.names, "boundary_iou"]
+        values = frame.set_index("instance").boundary_iou
+        assert values.b == 0.25
+        assert values[["a", "c"]].isna().all()
+        merge(tmp_path)
+    assert finished(tmp_path) == {scored.key, failed.key, trace("c").key}
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_traces_are_sorted_and_text_is_text(data):
+    names = st.sampled_from(["b", "a", "Z", "10", "9", "ä", ""])
+    keys = data.draw(st.lists(st.tuples(names, names, st.integers(-2, 3), names), unique=True))
+    traces = [
+        Trace(method, dataset, "s", seed, instance, (Step(Click(0, 0, "corner")),) * clicks)
+        for clicks, (method, dataset, seed, instance) in enumerate(keys)
+    ]
+    table = to_table(traces)
+    expected = sorted(zip(*(table[name].to_pylist() for name in (*KEY, "click")), strict=True))
+    for categorical in (False, True):
+        frame = to_frame(table, categorical)
+        found = zip(*(frame[name].tolist() for name in (*KEY, "click")), strict=True)
+        assert list(found) == expected
+    plain = to_frame(table)
+    assert not any(isinstance(kind, pd.CategoricalDtype) for kind in plain.dtypes)
+
+
+def test_combined_codes_sort_like_tuples_even_where_they_do_not_fit():
+    rng = np.random.default_rng(0)
+    columns = [rng.integers(0, 2**31, 200) // 10**k * 10**k for k in (9, 8, 0)]
+    combined = store_module._combined(columns)
+    np.testing.assert_array_equal(
+        np.argsort(combined, kind="stable"), np.lexsort(tuple(reversed(columns)))
+    )
 
 
 def test_a_trace_without_clicks_is_a_row_with_click_0(tmp_path):
