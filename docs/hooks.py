@@ -41,19 +41,21 @@ def named(kind: str) -> str:
 
 def checkpoints() -> str:
     """The known checkpoints as a table."""
-    from isegbench.harness import weights
+    from isegbench.harness import registry, weights
 
+    usable = registry.methods.names()
     rows = [
         (
             f"`{entry.system}`",
             f"`{entry.name}`",
             ", ".join(entry.trained_on),
             f"{entry.megabytes:g} MB" if entry.megabytes else "",
-            "by hand" if entry.url is None else "downloaded when asked for",
+            "by hand" if entry.url is None else "fetched",
         )
         for entry in weights.entries()
+        if entry.system in usable
     ]
-    return _table(("method", "name", "trained on", "size", "how it is got"), rows)
+    return _table(("method", "name", "trained on", "size", "download"), rows)
 
 
 def parameters(method: str) -> str:
@@ -119,9 +121,12 @@ def _public(members: Any, module: str) -> Iterator[tuple[str, Any]]:
 
 
 def _documented(value: Any, name: str) -> Iterator[str]:
+    from isegbench import harness
+
     kind = "class " if inspect.isclass(value) else ""
     yield f"### {kind}{name} {{ #{value.__module__}.{name} }}\n"
-    yield f"```python\nfrom {value.__module__} import {name}\n{_signature(value, name)}\n```\n"
+    place = "isegbench.harness" if name in harness.__all__ else value.__module__
+    yield f"```python\nfrom {place} import {name}\n{_signature(value, name)}\n```\n"
     yield f"{_markdown(value)}\n"
     if inspect.isclass(value):
         yield from _attributes(value)
@@ -137,27 +142,31 @@ def _signature(value: Any, name: str) -> str:
     if inspect.isclass(value) and issubclass(value, Exception):
         return name
     signature = inspect.signature(value)
-    parameters = [p for p in signature.parameters.values() if p.name != "self"]
-    signature = signature.replace(parameters=parameters)
+    # A model's signature adds its checks; its annotations are what somebody wrote.
+    written = inspect.get_annotations(value) if hasattr(value, "model_fields") else {}
     shown = []
     for parameter in signature.parameters.values():
-        plain = parameter.replace(annotation=parameter.empty)
-        noted = parameter.annotation
-        label = "" if noted is parameter.empty else f": {_short(inspect.formatannotation(noted))}"
-        default = str(plain).partition("=")[2]
-        shown.append(str(plain).partition("=")[0] + label + (f" = {default}" if default else ""))
+        if parameter.name == "self":
+            continue
+        star, _, default = str(parameter.replace(annotation=parameter.empty)).partition("=")
+        annotation = written.get(parameter.name, parameter.annotation)
+        label = "" if annotation is parameter.empty else f": {_plain(annotation)}"
+        default = re.sub("<.*>", "...", default)
+        shown.append(star + label + (f" = {default}" if default else ""))
     returns = signature.return_annotation
     arrow = ""
     if not inspect.isclass(value) and returns is not signature.empty:
-        arrow = f" -> {_short(inspect.formatannotation(returns))}"
+        arrow = f" -> {_plain(returns)}"
     line = f"{name}({', '.join(shown)}){arrow}"
-    if len(line) <= 88:
+    if len(line) <= 80:
         return line
     return f"{name}(\n    " + ",\n    ".join(shown) + f",\n){arrow}"
 
 
-def _short(annotation: str) -> str:
-    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", annotation).replace("'", "")
+def _plain(annotation: Any) -> str:
+    """An annotation without the modules its names come from."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", text)
 
 
 def _attributes(value: type) -> Iterator[str]:
@@ -197,7 +206,7 @@ def _indented(text: str) -> str:
 
 def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     lines = [headings, ("---",) * len(headings)]
-    lines += [tuple(cell.replace("\n", " ").replace("|", "\\|") for cell in row) for row in rows]
+    lines += [tuple(cell.replace("\n", " ") for cell in row) for row in rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

@@ -55,7 +55,11 @@ def commands() -> Iterator[tuple[str, list[str]]]:
 COMMANDS = list(commands())
 
 
-@pytest.mark.parametrize(("page", "words"), COMMANDS, ids=lambda part: " ".join(part)[:60])
+@pytest.mark.parametrize(
+    ("page", "words"),
+    COMMANDS,
+    ids=lambda part: part if isinstance(part, str) else " ".join(part)[:60],
+)
 def test_every_command_is_one(page, words):
     command, context = typer.main.get_command(app), None
     while hasattr(command, "commands") and words and not words[0].startswith("-"):
