@@ -17,8 +17,8 @@ def report(
         ),
     ],
     format: Annotated[
-        str, typer.Option(metavar="LIST", help="Formats of the leaderboard: md, csv, tex.")
-    ] = "md,csv,tex",
+        str, typer.Option(metavar="LIST", help="What to write: html (the page), md, csv, tex.")
+    ] = "html,md,csv,tex",
     published: Annotated[
         bool,
         typer.Option(

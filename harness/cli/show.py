@@ -1,6 +1,5 @@
 """`isegbench show`: what a trace looked like, click by click."""
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -33,13 +32,13 @@ def show(
           --method geodesic
     """
     from ..replaying import replay_instance
-    from ..report.picture import draw_trace, save_picture
+    from ..report.picture import draw_trace, save_picture, trace_picture_name
 
     folder = out or directory / "report" / "traces"
     for replayed in replay_instance(directory, dataset, instance, method, data_root):
         what = replayed.instance
         title = f"{replayed.method} on {dataset}, {instance}"
         picture = draw_trace(what.image, what.mask, replayed.steps, title)
-        name = re.sub(r"[^\w.#=-]+", "-", f"{dataset}-{instance}-{replayed.method}")
-        save_picture(picture, folder / f"{name}.png")
-        typer.echo(folder / f"{name}.png")
+        path = folder / trace_picture_name(dataset, instance, replayed.method)
+        save_picture(picture, path)
+        typer.echo(path)

@@ -6,13 +6,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import metrics
+from .. import metrics, statistics
 
 BY = ["dataset", "method", "simulator"]
 
 #: From the IoUs of one line, (N, K), and its N rows of `IoUCurves.traces`, to the lower and upper
 #: end of the interval of their mean, each (K,).
 Bands = Callable[[np.ndarray, pd.DataFrame], tuple[np.ndarray, np.ndarray]]
+
+
+def image_bands(ious: np.ndarray, traces: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
+    """95% bootstrap intervals of the means of one line, drawing whole images."""
+    image = "image" if "image" in traces else "instance"
+    clusters = statistics.cluster_codes(traces[image].to_numpy(str))
+    return statistics.mean_interval(ious, clusters)
 
 
 def mean_curves(curves: metrics.IoUCurves, bands: Bands | None = None) -> pd.DataFrame:

@@ -1,5 +1,7 @@
 """The picture of one trace: the clicks in order and the mask after each."""
 
+import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -62,6 +64,19 @@ def draw_trace(
         panel.set_title(f"click {count} · {result}", fontsize=9, pad=4)
     _legend(figure, [click.kind for clicks, _, _ in steps for click in clicks])
     return _pixels(figure)
+
+
+def trace_picture_name(dataset: str, instance: str, method: str) -> str:
+    """The file name of a trace's picture: safe everywhere, different for different traces.
+
+    >>> trace_picture_name("samples", "coffee#4", "nearest-click")
+    'samples__coffee#4__nearest-click.png'
+    """
+    parts = dataset, instance, method
+    stem = "__".join(re.sub(r"[^A-Za-z0-9_.#=-]+", "-", part).strip(".")[:60] for part in parts)
+    if stem != "__".join(parts) or stem.count("__") != 2:
+        stem += f"-{zlib.crc32(repr(parts).encode()):08x}"
+    return f"{stem}.png"
 
 
 def save_picture(picture: np.ndarray, path: Path) -> None:

@@ -5,26 +5,33 @@ from pathlib import Path
 
 import pandas as pd
 
-from .. import metrics
 from ..errors import UserError, nearest
 from ..files import write_whole
+from .curves import image_bands
 from .latex import latex_document
 from .leaderboard import leaderboard_of
 from .markdown import escape, markdown_table
+from .page import write_page
 from .published import published_on, read_published
-from .runs import Results, Run, load_results
-from .tables import DEFINITIONS, Table, measured_tables, published_tables
-from .write_figures import write_figures
+from .runs import Results, Run, curves_of, load_results
+from .tables import DEFINITIONS, SHOWN, Table, measured_tables, published_tables
+from .write_figures import figure_lines, write_figures
 
-FORMATS = ("md", "csv", "tex")
+FORMATS = ("html", "md", "csv", "tex")
 
 
 def write_report(
-    runs: Sequence[Path | Run], formats: Iterable[str] = FORMATS, published: bool = False
+    runs: Sequence[Path | Run],
+    formats: Iterable[str] = FORMATS,
+    published: bool = False,
+    metrics: Sequence[str] = SHOWN,
+    intervals: bool = True,
 ) -> Path:
     """Write a report on one or several comparable runs; returns its folder, FIRST/report.
 
-    runs: run directories, or runs already loaded. formats: of `leaderboard.*`: md, csv, tex.
+    runs: run directories, or runs already loaded. formats: html (`index.html`, the page), and md,
+    csv, tex of `leaderboard.*`.
+    metrics, intervals: what the tables show, as for `tables.measured_tables`; csv has everything.
     published: show published numbers too, in blocks of their own; with csv they go to
     `published.csv`. Figures are drawn always, as `write_figures` says.
 
@@ -33,12 +40,13 @@ def write_report(
     """
     formats = _checked(formats)
     results = load_results(runs)
-    curves = metrics.iou_curves(results.traces, results.protocol.clicks)
+    curves = curves_of(results)
     frame = leaderboard_of(results, curves=curves)
     numbers = published_on(read_published(), results.datasets) if published else None
     folder = results.directories[0] / "report"
-    drawn = write_figures(folder, results, curves)
-    tables = measured_tables(frame)
+    lines = figure_lines(results, curves, image_bands)
+    drawn = write_figures(folder, results, lines)
+    tables = measured_tables(frame, metrics, intervals)
     blocks = [] if numbers is None else published_tables(numbers, results.datasets)
     if "md" in formats:
         write_whole(folder / "leaderboard.md", _markdown(results, tables, blocks, drawn))
@@ -48,6 +56,8 @@ def write_report(
         write_whole(folder / "leaderboard.csv", csv_text(frame))
         if numbers is not None:
             write_whole(folder / "published.csv", csv_text(numbers))
+    if "html" in formats:
+        write_page(folder / "index.html", results, curves, lines, tables, blocks)
     return folder
 
 

@@ -2,6 +2,7 @@
 
 import io
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,9 +24,29 @@ ENDINGS = ("png", "svg", "pdf")
 TARGET = 0.90
 
 
-def write_figures(
-    folder: Path, results: Results, curves: metrics.IoUCurves, bands: Bands | None = None
-) -> dict[str, str]:
+@dataclass(frozen=True)
+class Lines:
+    """What the figures show: `curves.mean_curves`; `curves.success_curves` and
+    `curves.noc_distribution` for TARGET; `speed_points`."""
+
+    means: pd.DataFrame
+    shares: pd.DataFrame
+    counts: pd.DataFrame
+    points: pd.DataFrame
+
+
+def figure_lines(results: Results, curves: metrics.IoUCurves, bands: Bands | None = None) -> Lines:
+    """The numbers of all figures, computed once for the files and the page."""
+    counts = noc_distribution(curves, TARGET)
+    return Lines(
+        mean_curves(curves, bands),
+        success_curves(curves, TARGET, bands),
+        counts,
+        speed_points(results, counts),
+    )
+
+
+def write_figures(folder: Path, results: Results, lines: Lines) -> dict[str, str]:
     """Draw what can be drawn into a folder; returns the stem of the curves of each data set.
 
     `curves` (mean IoU against clicks; not for runs that stopped at an IoU, whose mean after a
@@ -37,44 +58,38 @@ def write_figures(
     stop_at, clicks = results.protocol.stop_at, results.protocol.clicks
     look = looks(results.methods)
     if stop_at is None or stop_at >= TARGET:
-        _write_success(folder, results, curves, bands)
-    if stop_at is not None:
-        return {}
-    means = mean_curves(curves, bands)
-    datasets = [name for name in results.datasets if name in set(means["dataset"])]
-    if not datasets:
+        _write_success(folder, results, lines)
+    datasets = _in_order(results, lines.means)
+    if stop_at is not None or not datasets:
         return {}
     drawn = {name: f"curves-{stem}" for name, stem in file_names(results.datasets).items()}
     for name in datasets:
-        figure = curves_figure(means, [name], look, clicks)
+        figure = curves_figure(lines.means, [name], look, clicks)
         # Of a single data set the figure of all is the same one.
         _save(folder, [drawn[name]] + ["curves"] * (len(datasets) == 1), figure)
     if len(datasets) > 1:
-        _save(folder, ["curves"], curves_figure(means, datasets, look, clicks))
+        _save(folder, ["curves"], curves_figure(lines.means, datasets, look, clicks))
     return {name: drawn[name] for name in datasets}
 
 
-def _write_success(
-    folder: Path, results: Results, curves: metrics.IoUCurves, bands: Bands | None
-) -> None:
-    look = looks(results.methods)
-    shares = success_curves(curves, TARGET, bands)
-    datasets = [name for name in results.datasets if name in set(shares["dataset"])]
+def _write_success(folder: Path, results: Results, lines: Lines) -> None:
+    look, clicks = looks(results.methods), results.protocol.clicks
+    datasets = _in_order(results, lines.shares)
     if not datasets:
         return
-    clicks = results.protocol.clicks
-    _save(folder, ["success"], success_figure(shares, datasets, look, clicks, TARGET))
-    counts = noc_distribution(curves, TARGET)
-    _save(folder, ["noc"], distribution_figure(counts, datasets, list(results.methods), TARGET))
-    points = speed_points(results, counts)
-    timed = [name for name in datasets if name in set(points["dataset"])]
+    _save(folder, ["success"], success_figure(lines.shares, datasets, look, clicks, TARGET))
+    figure = distribution_figure(lines.counts, datasets, list(results.methods), TARGET)
+    _save(folder, ["noc"], figure)
+    timed = _in_order(results, lines.points)
     if timed:
-        what = f"NoC@{100 * TARGET:g}"
-        _save(
-            folder,
-            ["speed"],
-            speed_figure(points, timed, look, what, "seconds per prediction, in the run"),
-        )
+        metric, time = f"NoC@{100 * TARGET:g}", "seconds per prediction, in the run"
+        _save(folder, ["speed"], speed_figure(lines.points, timed, look, metric, time))
+
+
+def _in_order(results: Results, frame: pd.DataFrame) -> list[str]:
+    """The data sets of a frame, in the manifest's order."""
+    present = set(frame["dataset"])
+    return [name for name in results.datasets if name in present]
 
 
 def speed_points(results: Results, counts: pd.DataFrame) -> pd.DataFrame:

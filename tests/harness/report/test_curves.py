@@ -16,7 +16,7 @@ from isegbench.harness.report.leaderboard import leaderboard
 from isegbench.harness.report.looks import looks
 from isegbench.harness.report.runs import load_results
 from isegbench.harness.report.write import write_report
-from isegbench.harness.report.write_figures import speed_points, write_figures
+from isegbench.harness.report.write_figures import figure_lines, write_figures
 
 ODD = r"my.py:A|b*c_<i>:k=$1&2%#{\x}~^[red]"
 
@@ -150,8 +150,8 @@ def test_bands_are_asked_for_each_line_and_drawn(run: Path) -> None:
 
 def test_speed_is_noc_against_the_time_of_predictions(run: Path) -> None:
     results = load_results(run)
-    counts = curves.noc_distribution(metrics.iou_curves(results.traces, 20), 0.9)
-    points = speed_points(results, counts).set_index(["dataset", "method"])
+    lines = figure_lines(results, metrics.iou_curves(results.traces, 20))
+    points = lines.points.set_index(["dataset", "method"])
     frame = leaderboard(run).set_index(["dataset", "method"])
     assert "oracle" not in points.index.get_level_values("method")
     assert len(points) == 8
@@ -167,7 +167,7 @@ def test_a_run_stopped_early_has_no_figures(
         results = load_results(write_run([trace([0.95])], f"at{stop_at}", stop_at=stop_at))
         of = metrics.iou_curves(results.traces, 5)
         folder = tmp_path / f"figures{stop_at}"
-        assert write_figures(folder, results, of) == {}
+        assert write_figures(folder, results, figure_lines(results, of)) == {}
         assert {path.stem for path in folder.glob("*")} == expected
 
 
