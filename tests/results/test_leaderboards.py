@@ -1,0 +1,79 @@
+"""What stands under results/ and in the README is what the stored traces say."""
+
+import re
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from isegbench.harness.catalogue import methods_markdown
+from isegbench.harness.manifest import read_manifest
+from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
+from isegbench.harness.store import read_traces
+
+ROOT = Path(__file__).resolve().parents[2]
+BOARDS = sorted(path.parent for path in (ROOT / "results" / "leaderboards").glob("*/manifest.json"))
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_a_leaderboard_follows_from_its_traces(board):
+    stored = read_leaderboard(board / "report" / "leaderboard.csv")
+    shared = [column for column in leaderboard(board).columns if column in stored]
+    assert {"NoC@90", "mIoU@20"} <= set(shared)
+    pd.testing.assert_frame_equal(leaderboard(board)[shared], stored[shared], check_dtype=False)
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_a_leaderboard_is_complete_and_says_where_it_is_from(board):
+    manifest = read_manifest(board)
+    frame = read_traces(board)
+    traces = frame.groupby(["method", "dataset"]).instance.nunique()
+    for method in manifest.methods:
+        for name, dataset in manifest.datasets.items():
+            assert traces[method, name] == dataset.planned
+    assert all(invocation.commit for invocation in manifest.invocations)
+    assert not [name for name, entry in manifest.methods.items() if entry.weights]
+
+
+def test_there_is_a_leaderboard():
+    assert BOARDS
+
+
+def readme_rows(board: Path) -> list[str]:
+    """The rows of a stored leaderboard as the README has them: no note marks, no counts."""
+    lines = (board / "report" / "leaderboard.md").read_text().splitlines()
+    measured = [line for line in lines if line.startswith("| ") and line.endswith("| 0 |")]
+    bare = [re.sub(r" ?[¹²³⁴⁵⁶⁷⁸⁹⁰]+", "", line) for line in measured]
+    return ["|".join(line.split("|")[:10]) + "|" for line in bare]
+
+
+@pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
+def test_the_readme_shows_the_stored_leaderboards(board):
+    readme = (ROOT / "README.md").read_text()
+    rows = readme_rows(board)
+    manifest = read_manifest(board)
+    assert len(rows) == len(manifest.methods) * len(manifest.datasets)
+    for row in rows:
+        assert row in readme
+
+
+def test_the_readme_sets_published_numbers_beside_measured_ones():
+    readme = (ROOT / "README.md").read_text()
+    board = leaderboard(ROOT / "results" / "leaderboards" / "classical", miou=(4,))
+    published = pd.read_csv(ROOT / "results" / "published" / "iog.csv")
+    for ours, theirs in (
+        ("graph-cut", "Graph cut"),
+        ("random-walker", "Random walker"),
+        ("geodesic", "Geodesic matting"),
+    ):
+        (row,) = board[(board.method == ours) & (board.dataset == "grabcut")].itertuples()
+        told = published[(published.method == theirs) & (published.dataset == "grabcut")]
+        values = told.set_index("metric").value
+        measured = f"{100 * row[board.columns.get_loc('mIoU@4') + 1]:.1f}"
+        clicks = f"{row[board.columns.get_loc('NoC@90') + 1]:.2f}"
+        line = f"| `{ours}` | {measured} | {values['IoU@4']} | {clicks} | {values['NoC@90']} |"
+        assert line in readme
+
+
+def test_the_readmes_methods_are_those_of_the_code():
+    assert methods_markdown() in (ROOT / "README.md").read_text()
