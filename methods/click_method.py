@@ -197,9 +197,11 @@ class ClickMethod(Method):
         else:
             features = cast(tuple[Tensor, Any], memory.features)
         memory.features = features if shown is not None and count >= shown else None
-        size = inputs.images.shape[2:]
+        size, copies = inputs.images.shape[2:], len(inputs.images)
 
         def predict(scale: Tensor, bias: Tensor) -> Tensor:
+            # Repeated, not broadcast: gradients then add up in the released code's order.
+            scale, bias = (v.repeat(copies, 1, 1, 1) for v in (scale, bias))
             return self.network.after(features[0] * scale + bias, features[1], place, size)
 
         unpack = unpack_scale_bias(self.brs)

@@ -43,7 +43,7 @@ def test_nobrs_repeats_the_released_clicks(checkpoint, shared):
         assert golden.iou_error() < 1e-4
 
 
-def recorded_evaluations(monkeypatch, count):
+def recorded_evaluations(monkeypatch):
     """The (loss, max|grad|, l2(grad), l2(x)) of every evaluation, a list per optimised click."""
     evaluations: list[list[tuple]] = []
     refine, evaluate = brs.refine, brs.Objective.__call__
@@ -66,7 +66,7 @@ def recorded_evaluations(monkeypatch, count):
 def check_trace(monkeypatch, checkpoint, shared, model, mode):
     trace = json.loads((GOLDENS / model / "brs_trace.json").read_text())[mode]
     row = golden_rows(shared("goldens", model, f"e2e_{mode}.json"), 1)[0]
-    evaluations = recorded_evaluations(monkeypatch, 2)
+    evaluations = recorded_evaluations(monkeypatch)
     method = FBRS(checkpoint(model), mode=mode, device="cpu")
     (golden,) = rerun(method, SIMULATOR, [row], shared("data"), clicks=2)
     assert golden.clicks == trace["clicks"][:2]
@@ -82,9 +82,16 @@ def test_fbrs_b_evaluates_its_objective_as_released(monkeypatch, checkpoint, sha
     check_trace(monkeypatch, checkpoint, shared, SMALL, "f-BRS-B")
 
 
+TRACES = [
+    (model, mode)
+    for model in (R34, SMALL)
+    for mode in json.loads((GOLDENS / model / "brs_trace.json").read_text())
+    if mode.endswith("BRS") or mode.startswith("f-BRS")
+]
+
+
 @pytest.mark.goldens
-@pytest.mark.parametrize("model", [R34, SMALL])
-@pytest.mark.parametrize("mode", ["f-BRS-A", "f-BRS-B", "f-BRS-C", "RGB-BRS", "DistMap-BRS"])
+@pytest.mark.parametrize(("model", "mode"), TRACES)
 def test_every_brs_mode_evaluates_its_objective_as_released(
     monkeypatch, checkpoint, shared, model, mode
 ):
