@@ -19,7 +19,7 @@ setup: .venv/installed
 
 demo: setup
 	$(BIN)/isegbench run --method nearest-click --method geodesic --method grabcut \
-	    --method random-walker --method graph-cut --dataset samples --clicks 10 \
+	    --method random-walker --method graph-cut --dataset samples --clicks 6 \
 	    --executor ray --workers 2 --out $(DEMO)
 	$(BIN)/isegbench report $(DEMO)
 
