@@ -7,7 +7,19 @@ from typing import Annotated
 import typer
 
 from ..errors import IsegbenchError
-from . import data, listing, report, run, show, weights
+from . import (
+    compare,
+    data,
+    export,
+    gallery,
+    leaderboard,
+    listing,
+    report,
+    run,
+    show,
+    timing,
+    weights,
+)
 
 app = typer.Typer(
     name="isegbench",
@@ -20,6 +32,11 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("leaderboard")(leaderboard.leaderboard)
+app.command("compare")(compare.compare)
+app.command("export")(export.export)
+app.command("time")(timing.time)
+app.command("gallery")(gallery.gallery)
 app.command("show")(show.show)
 app.command("list")(listing.listing)
 app.add_typer(data.app, name="data")

@@ -26,8 +26,27 @@ def report(
             help="Show published numbers on the same data sets below the measured ones, marked.",
         ),
     ] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="What tables show, such as NoC@90,NoF@95,AuC; or all."),
+    ] = None,
+    intervals: Annotated[
+        bool,
+        typer.Option("--intervals/--no-intervals", help="95% bootstrap intervals in the files."),
+    ] = True,
+    pictures: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="First draw the traces of so many instances of each run: those on which its "
+            "first two methods differ most. Needs images and methods, as `isegbench show` does.",
+        ),
+    ] = 0,
 ) -> None:
-    """Write the leaderboard and the curves of a run to DIR/report, and print the table.
+    """Write the leaderboard, the figures and the page of a run to DIR/report; print the table.
+
+    DIR/report/index.html is the whole report in one file that needs no network. Pictures that
+    `isegbench show` and `isegbench gallery` have drawn before are in it.
 
     Examples:
 
@@ -35,16 +54,25 @@ def report(
       isegbench report results/runs/demo
       isegbench report results/runs/ritm results/runs/fbrs --published
       isegbench report results/runs/demo --format md,csv
+      isegbench report results/runs/demo --pictures 12
     """
     from rich.console import Console
 
     from ..report.leaderboard import leaderboard
     from ..report.runs import load_run
+    from ..report.tables import SHOWN
     from ..report.terminal import terminal_table
     from ..report.write import write_report
 
     runs = [load_run(directory) for directory in directories]
-    folder = write_report(runs, format.split(","), published)
+    if pictures:
+        from ..report.gallery import draw_pictures
+
+        # The page belongs to the first run, and so do the pictures.
+        for directory in directories:
+            draw_pictures(directory, pictures, out=directories[0])
+    shown = SHOWN if metrics is None else [name.strip() for name in metrics.split(",")]
+    folder = write_report(runs, format.split(","), published, shown, intervals)
     console = Console()
-    console.print(terminal_table(leaderboard(runs)))
+    console.print(terminal_table(leaderboard(runs), shown))
     console.print(f"\nReport in {folder}", markup=False, highlight=False, soft_wrap=True)

@@ -1,6 +1,7 @@
 """Tables as LaTeX, to be \\input into a paper that loads array, booktabs and longtable."""
 
 import re
+from collections import Counter
 
 from .naming import file_names
 from .tables import DASH, Cell, Row, Table
@@ -24,6 +25,7 @@ _SPECIAL = {
     "[": "{[}",
     "]": "{]}",
     "†": r"\textdagger{}",
+    "‡": r"\textdaggerdbl{}",
     "×": r"$\times$",
     DASH: "--",
 }
@@ -52,12 +54,23 @@ def _character(character: str) -> str:
 
 def latex_document(tables: list[Table]) -> str:
     """All tables, one after the other, with a comment on what they need."""
-    stems = file_names(dict.fromkeys(table.dataset for table in tables))
+    stems = file_names(dict.fromkeys(_labels(tables)))
     head = "% Needs \\usepackage{array,booktabs,longtable}.\n"
     return head + "".join(
-        "\n" + (_longtable if table.published else _float)(table, stems[table.dataset])
-        for table in tables
+        "\n" + (_longtable if table.published else _float)(table, stems[name])
+        for table, name in zip(tables, _labels(tables), strict=True)
     )
+
+
+def _labels(tables: list[Table]) -> list[str]:
+    """A name for each table: its data set's, numbered from the second of the same kind on."""
+    names = []
+    seen: Counter[tuple[str, bool]] = Counter()
+    for table in tables:
+        seen[table.dataset, table.published] += 1
+        number = seen[table.dataset, table.published]
+        names.append(table.dataset if number == 1 else f"{table.dataset} {number}")
+    return names
 
 
 def _float(table: Table, stem: str) -> str:
@@ -130,10 +143,13 @@ def _heading(name: str) -> str:
 
 def _body(table: Table) -> list[str]:
     lines = []
-    for index, row in enumerate(table.rows):
-        if index and row.group != table.rows[index - 1].group:
+    for group, rows in table.groups():
+        if lines:
             lines.append(r"\addlinespace")
-        lines.append(" & ".join(_cell(cell, row) for cell in row.cells) + r" \\")
+        if table.headed:
+            span = len(table.columns)
+            lines.append(rf"\multicolumn{{{span}}}{{l}}{{\textit{{{escape(group)}}}}} \\")
+        lines += [" & ".join(_cell(cell, row) for cell in row.cells) + r" \\" for row in rows]
     return lines
 
 
@@ -145,8 +161,12 @@ def _cell(cell: Cell, row: Row) -> str:
         text = rf"\textbf{{{text}}}"
     elif row.italic and cell is row.cells[0]:
         text = rf"\textit{{{text}}}"
-    raised = ([r"\textdagger"] if cell.dagger else []) + [str(n) for n in cell.notes]
+    raised = [escape(mark).removesuffix("{}") for mark in cell.mark]
+    raised += [str(n) for n in cell.notes]
     text += rf"\textsuperscript{{{','.join(raised)}}}" if raised else ""
+    if cell.interval:
+        small = escape(cell.interval)
+        text = rf"\shortstack[r]{{{text}\\{{\tiny {small}}}}}"
     return text
 
 

@@ -1,5 +1,6 @@
 """The leaderboard as a data frame: one row per method, data set and simulator."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,20 +8,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .. import metrics
+from .. import metrics, statistics
 from ..errors import UserError
+from ..timing import seconds_per_click
 from .naming import base_name
-from .runs import Results, Run, load_results
+from .runs import Results, Run, curves_of, images_of, load_results
 
 #: IoU targets of NoC@t and NoF@t in percent, and clicks of mIoU@k, as the field's tables have them.
-NOC = (85, 90)
-NOF = (90,)
+NOC = (80, 85, 90, 95)
+NOF = (80, 85, 90, 95)
 MIOU = (1, 3, 5, 10, 20)
+#: The ends of a metric's interval stand in columns of its name and these endings.
+LOW, HIGH = "_low", "_high"
+
+_METRIC = re.compile(r"(NoC|NoF|mIoU|mBIoU)@\d+|AuC|SPC")
 
 _TEXT = ["method", "dataset", "simulator", "opening", "subset"]
 _TEXT += ["weights", "weights_sha256", "trained_on", "departures"]
 _COUNT = ["clicks", "seeds", "instances", "traces", "planned", "failures", "excluded"]
 _COUNT += ["chosen", "available"]
+_TEXT += ["timed_on"]
 _FLAG = ["sees_truth", "contaminated", "corrections"]
 
 
@@ -35,13 +42,17 @@ def leaderboard(
     noc, nof: IoU targets in percent. miou: numbers of clicks.
 
     Columns: `method, dataset, simulator, clicks` (the budget), `stop_at` (NaN: ran to the end),
-    `seeds`; then `NoC@t`, `NoF@t` (mean over the seeds) and `mIoU@k` (in [0, 1]), NaN where not
-    defined; `instances` (distinct ones scored), `traces` (finished, of any status), `planned`
-    (traces the run is to have), `failures` (traces the method spoiled; they count against it),
-    `excluded` (traces where data or simulator failed; they count for nobody); `chosen` of the
-    `available` instances of the data set and how (`subset`, "" for all); what the manifest says of
-    the method: `sees_truth, corrections, opening, weights, weights_sha256, trained_on,
-    contaminated` (trained on this data set), `departures`.
+    `time_limit` (NaN: none), `seeds`; then `NoC@t`, `NoF@t` (mean over the seeds), `mIoU@k`,
+    `AuC` (both in [0, 1]), where boundary IoU was scored `mBIoU@k`, and where there was a timing
+    pass `SPC` (seconds); NaN where not defined. Each metric but SPC has `..._low` and `..._high`
+    beside it, its 95% bootstrap interval (`statistics.mean_interval`, drawing whole images),
+    equal for equal traces. Then `timed_on` (device and number of instances of SPC);
+    `instances` (distinct ones scored), `traces` (finished, of any status), `planned` (traces the
+    run is to have), `failures` (traces the method spoiled; they count against it), `excluded`
+    (traces where data or simulator failed; they count for nobody); `chosen` of the `available`
+    instances of the data set and how (`subset`, "" for all); what the manifest says of the method:
+    `sees_truth, corrections, opening, weights, weights_sha256, trained_on, contaminated` (trained
+    on this data set), `departures`.
 
     Rows are sorted by data set, in the manifest's order, then best first: by NoC@90, then mIoU@20.
 
@@ -59,8 +70,15 @@ def leaderboard_of(
 ) -> pd.DataFrame:
     """`leaderboard` of results already loaded; `curves` where they are at hand too."""
     if curves is None:
-        curves = metrics.iou_curves(results.traces, results.protocol.clicks)
+        curves = curves_of(results)
+    boundary = None
+    if "boundary_iou" in results.traces:
+        boundary = curves_of(results, "boundary_iou").ious
     traces = curves.traces
+    images = traces["image"].to_numpy() if "image" in traces else images_of(results, traces)
+    names = [*(f"NoC@{t}" for t in noc), *(f"NoF@{t}" for t in nof)]
+    names += [*(f"mIoU@{k}" for k in miou), "AuC"]
+    names += [f"mBIoU@{k}" for k in miou] if boundary is not None else []
     groups = traces.groupby(["method", "dataset", "simulator"], observed=True, sort=True).indices
     found: dict[tuple[str, str], list[tuple[str, np.ndarray]]] = {}
     for (method, dataset, simulator), rows in groups.items():  # pyright: ignore
@@ -71,7 +89,10 @@ def leaderboard_of(
         for simulator, rows in found.get((method, dataset), nothing):
             row: dict[str, Any] = {"method": method, "dataset": dataset, "simulator": simulator}
             row |= _protocol(results, traces.iloc[rows])
-            row |= _values(curves, rows, results.protocol.stop_at, noc, nof, miou)
+            scored = rows[curves.scored[rows]]
+            seeds = max(traces["seed"].iloc[scored].nunique(), 1)
+            row |= _values(curves.ious, boundary, images, scored, seeds, names, row["stop_at"])
+            row |= _timing(results, method, dataset)
             row |= _counts(curves, rows, results.planned[method, dataset])
             row |= _subset(results, dataset)
             row |= _provenance(results, method, dataset)
@@ -80,37 +101,62 @@ def leaderboard_of(
 
 
 def _protocol(results: Results, traces: pd.DataFrame) -> dict[str, Any]:
-    stop_at = results.protocol.stop_at
+    stop_at, time_limit = results.protocol.stop_at, results.protocol.time_limit
     return {
         "clicks": results.protocol.clicks,
         "stop_at": np.nan if stop_at is None else stop_at,
+        "time_limit": np.nan if time_limit is None else time_limit,
         "seeds": traces["seed"].nunique(),
     }
 
 
 def _values(
-    curves: metrics.IoUCurves,
-    rows: np.ndarray,
-    stop_at: float | None,
-    noc: Sequence[int],
-    nof: Sequence[int],
-    miou: Sequence[int],
+    ious: np.ndarray,
+    boundary: np.ndarray | None,
+    images: np.ndarray,
+    scored: np.ndarray,
+    seeds: int,
+    names: list[str],
+    stop_at: float,
 ) -> dict[str, float]:
-    """The metrics of one row. A run stopped at an IoU says nothing about higher targets, nor
-    about the mean after a number of clicks."""
-    rows = rows[curves.scored[rows]]
-    ious = curves.ious[rows]
-    seeds = max(curves.traces["seed"].iloc[rows].nunique(), 1)
-    values = {}
-    for percent in noc:
-        known = stop_at is None or percent / 100 <= stop_at
-        values[f"NoC@{percent}"] = metrics.noc(ious, percent / 100) if known else np.nan
-    for percent in nof:
-        known = len(ious) > 0 and (stop_at is None or percent / 100 <= stop_at)
-        values[f"NoF@{percent}"] = metrics.nof(ious, percent / 100) / seeds if known else np.nan
-    for clicks in miou:
-        values[f"mIoU@{clicks}"] = metrics.miou(ious, clicks) if stop_at is None else np.nan
-    return values
+    """The metrics of one row, each with its interval.
+
+    scored: the row's traces that count. A run stopped at an IoU says nothing about higher
+    targets, nor about the mean after a number of clicks.
+    """
+    mine = ious[scored]
+    theirs = None if boundary is None else boundary[scored]
+    values = np.full((len(scored), len(names)), np.nan)
+    points = np.full(len(names), np.nan)
+    scales = np.ones(len(names))
+    for column, name in enumerate(names):
+        metric, at = metrics.parse_metric(name)
+        known = np.isnan(stop_at) or (metric in ("NoC", "NoF") and at / 100 <= stop_at)
+        if not known or not len(scored):
+            continue
+        source = theirs if metric == "mBIoU" and theirs is not None else mine
+        values[:, column] = metrics.trace_values(source, name)
+        if metric == "NoF":
+            scales[column] = len(scored) / seeds
+        points[column] = values[:, column].mean() * scales[column]
+    low, high = statistics.mean_interval(values, images[scored])
+    found: dict[str, float] = {}
+    for column, name in enumerate(names):
+        found[name] = float(points[column])
+        found[name + LOW] = float(low[column] * scales[column])
+        found[name + HIGH] = float(high[column] * scales[column])
+    return found
+
+
+def _timing(results: Results, method: str, dataset: str) -> dict[str, Any]:
+    """SPC, where any row may have one."""
+    if results.timing.empty:
+        return {"timed_on": ""}
+    timing = results.timing
+    mine = timing[(timing["method"] == method) & (timing["dataset"] == dataset)]
+    devices = ", ".join(sorted(mine["device"].unique()))
+    where = f"{devices}; {mine['instance'].nunique()} instances" if len(mine) else ""
+    return {"SPC": seconds_per_click(mine), "timed_on": where}
 
 
 def _counts(curves: metrics.IoUCurves, rows: np.ndarray, planned: int) -> dict[str, int]:
@@ -156,15 +202,14 @@ def best_first(frame: pd.DataFrame) -> pd.DataFrame:
     keys = frame.assign(_dataset=pd.factorize(frame["dataset"])[0])
     leading = [name for name in ("NoC@90", "mIoU@20") if name in frame]
     by = leading + [name for name in metric_columns(frame) if name not in leading]
-    ascending = [True, *(not name.startswith("mIoU") for name in by), True]
+    ascending = [True, *(metrics.lower_is_better(name) for name in by), True]
     keys = keys.sort_values(["_dataset", *by, "method"], ascending=ascending, kind="stable")
     return frame.loc[keys.index].reset_index(drop=True)
 
 
 def metric_columns(frame: pd.DataFrame) -> list[str]:
     """The columns of a leaderboard that are metrics, such as NoC@90, in order."""
-    names = [str(name) for name in frame.columns]
-    return [name for name in names if name.partition("@")[0] in ("NoC", "NoF", "mIoU")]
+    return [str(name) for name in frame.columns if _METRIC.fullmatch(str(name))]
 
 
 def read_leaderboard(path: Path) -> pd.DataFrame:

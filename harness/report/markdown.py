@@ -34,7 +34,10 @@ def markdown_table(table: Table) -> str:
     """A pipe table with its remarks and notes below."""
     rule = ["---" if i < table.text_columns else "---:" for i in range(len(table.columns))]
     lines = [_line([escape(name) for name in table.columns]), _line(rule)]
-    lines += [_line([_cell(cell, row) for cell in row.cells]) for row in table.rows]
+    for group, rows in table.groups():
+        if table.headed:
+            lines.append(_line([f"*{escape(group)}*", *[""] * (len(table.columns) - 1)]))
+        lines += [_line([_cell(cell, row) for cell in row.cells]) for row in rows]
     below = [escape(remark) for remark in table.remarks]
     below += [f"{superscript((n,))} {escape(text)}" for n, text in enumerate(table.notes, start=1)]
     if below:
@@ -43,13 +46,20 @@ def markdown_table(table: Table) -> str:
     return "\n".join(lines) + "\n"
 
 
+def markdown_section(table: Table) -> str:
+    """A heading with the table's title, and the table."""
+    return f"## {escape(table.title)}\n\n{markdown_table(table)}"
+
+
 def _cell(cell: Cell, row: Row) -> str:
     text = escape(cell.text)
     if cell.bold:
         text = f"**{text}**"
     elif row.italic and cell is row.cells[0]:
         text = f"*{text}*"
-    raised = ("†" if cell.dagger else "") + superscript(cell.notes)
+    if cell.interval:
+        text = f"{text} <sub>{escape(cell.interval)}</sub>"
+    raised = cell.mark + superscript(cell.notes)
     return f"{text} {raised}" if raised else text
 
 

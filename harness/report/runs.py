@@ -9,7 +9,14 @@ import pandas as pd
 
 from .. import metrics
 from ..errors import UserError
-from ..manifest import DatasetEntry, Manifest, MethodEntry, Protocol, read_manifest
+from ..manifest import (
+    MANIFEST,
+    DatasetEntry,
+    Manifest,
+    MethodEntry,
+    Protocol,
+    read_manifest,
+)
 from ..rundir import INSTANCES
 from ..store import read_traces
 from ..timing import TIMING, read_timing
@@ -20,6 +27,10 @@ INSTANCE_COLUMNS = ("dataset", "instance", "image")
 COMPARABLE = ("simulator", "clicks", "stop_at", "time_limit")
 #: What makes a data set of one name the same instances.
 SAME_INSTANCES = ("instances", "fingerprint", "planned", "subset")
+
+
+class Incomparable(UserError):
+    """Two runs whose numbers cannot stand in one table."""
 
 
 @dataclass(frozen=True)
@@ -80,11 +91,56 @@ def load_run(directory: Path | str) -> Run:
     return run
 
 
+def find_runs(paths: Iterable[Path | str]) -> list[Run]:
+    """The runs at these paths, each a run directory or a folder of run directories.
+
+    Raises UserError when one is neither, or a run cannot be read.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        inside = [path] if (path / MANIFEST).exists() else []
+        inside = inside or sorted(manifest.parent for manifest in path.glob(f"*/{MANIFEST}"))
+        if not inside:
+            raise UserError(f"{path} is not a run, nor a folder of runs: no {MANIFEST} there")
+        # A run named twice, as by results/runs and results/runs/one, is one run.
+        found |= {directory.resolve(): directory for directory in inside}
+    return [load_run(directory) for directory in found.values()]
+
+
+def merge_apart(runs: Sequence[Run]) -> list[Results]:
+    """Merge runs where they can stand in one table, and keep the others apart, in order.
+
+    Raises UserError when one (method, data set, seed) is in two runs that can be merged.
+    """
+    groups: list[list[Run]] = []
+    for run in runs:
+        for group in groups:
+            try:
+                merge([*group, run])
+            except Incomparable:
+                continue
+            group.append(run)
+            break
+        else:
+            groups.append([run])
+    return [merge(group) for group in groups]
+
+
+def tidy(run: Run) -> pd.DataFrame:
+    """The traces of a run as plain text and numbers, with the image of each instance."""
+    text = [n for n in run.traces if isinstance(run.traces[n].dtype, pd.CategoricalDtype)]
+    frame = run.traces.astype(dict.fromkeys(text, "str"))
+    keys = ["dataset", "instance"]
+    image = frame[keys].merge(run.instances.astype("str"), "left", keys)["image"].to_numpy()
+    frame.insert(frame.columns.get_loc("instance") + 1, "image", image)  # pyright: ignore
+    return frame
+
+
 def merge(runs: Sequence[Run]) -> Results:
     """Put runs side by side.
 
-    Raises UserError with the difference when their protocols, the instances of a data set or the
-    settings of a method differ, or when one (method, data set, seed) is in two of them.
+    Raises Incomparable with the difference when their protocols, the instances of a data set or the
+    settings of a method differ, and UserError when one (method, data set, seed) is in two of them.
     """
     if not runs:
         raise UserError("no run given: name at least one directory that `isegbench run` wrote")
@@ -190,10 +246,10 @@ def _same(
     for name in fields:
         values = getattr(a, name), getattr(b, name)
         if values[0] != values[1]:
-            raise UserError(
+            raise Incomparable(
                 f"{places[0]} and {places[1]} cannot stand in one table: {what}: {name} is "
                 f"{_shown(values[0])} in the first and {_shown(values[1])} in the second; "
-                "report them apart"
+                "report them apart (leaderboard: --allow-mixed-protocols)"
             )
 
 

@@ -1,5 +1,7 @@
 """Tables for the terminal."""
 
+from collections.abc import Iterable, Sequence
+
 import pandas as pd
 from rich import box
 from rich.console import Group, RenderableType
@@ -7,18 +9,25 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from .markdown import superscript
-from .tables import Cell, Row, Table, measured_tables
+from .tables import SHOWN, Cell, Row, Table, measured_tables
 
 _SHORT = {"Instances": "Inst.", "Failures": "Fail."}
 
 
-def terminal_table(frame: pd.DataFrame) -> RenderableType:
+def terminal_table(
+    frame: pd.DataFrame, metrics: Sequence[str] = SHOWN, intervals: bool = False
+) -> RenderableType:
     """A `leaderboard` frame as something rich can print, one table per data set.
 
-    Metrics have two-line headers so that a whole row fits 80 columns. Nothing in a user's names
-    is read as markup.
+    metrics, intervals: as for `tables.measured_tables`. Metrics have two-line headers so that a
+    whole row of the usual ones fits 80 columns. Nothing in a user's names is read as markup.
     """
-    return Group(*(part for table in measured_tables(frame) for part in _parts(table)))
+    return printed(measured_tables(frame, metrics, intervals))
+
+
+def printed(tables: Iterable[Table]) -> RenderableType:
+    """Any tables as something rich can print."""
+    return Group(*(part for table in tables for part in _parts(table)))
 
 
 def _parts(table: Table) -> list[RenderableType]:
@@ -36,8 +45,11 @@ def _parts(table: Table) -> list[RenderableType]:
         else:
             header = _SHORT.get(name, name.replace("@", "\n@"))
             grid.add_column(header, justify="right", no_wrap=True)
-    for row in table.rows:
-        grid.add_row(*(_text(cell, row) for cell in row.cells))
+    for group, rows in table.groups():
+        if table.headed:
+            grid.add_row(Text(group, style="dim italic"))
+        for row in rows:
+            grid.add_row(*(_text(cell, row) for cell in row.cells))
     below = [Text(remark, style="dim") for remark in table.remarks]
     below += [
         Text(f"{superscript((number,))} {note}", style="dim")
@@ -50,6 +62,8 @@ def _text(cell: Cell, row: Row) -> Text:
     style = "bold green" if cell.bold else "italic" if row.italic else ""
     # "n of N" is wide, and a terminal may have only 80 columns.
     text = Text(cell.text.replace(" of ", "/") if cell is not row.cells[0] else cell.text, style)
-    if cell.notes:
-        text.append(f" {superscript(cell.notes)}", style="dim")
+    if cell.interval:
+        text.append(f"\n{cell.interval}", style="dim")
+    if cell.mark or cell.notes:
+        text.append(f" {cell.mark}{superscript(cell.notes)}", style="dim")
     return text

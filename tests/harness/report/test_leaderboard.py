@@ -10,7 +10,7 @@ import pytest
 from isegbench.harness.errors import UserError
 from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
 from isegbench.harness.report.runs import load_run
-from isegbench.harness.report.write import csv_text
+from isegbench.harness.report.write_tables import csv_text
 
 WEIGHTS = {"name": "ckpt_sbd.pth", "sha256": "0123456789abcdef" * 4, "trained_on": ["sbd"]}
 

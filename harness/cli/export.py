@@ -1,0 +1,40 @@
+"""`isegbench export`: the traces of a run as one tidy file."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export(
+    directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
+    format: Annotated[str, typer.Option(metavar="csv|parquet", help="The file's format.")] = "csv",
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; default DIR/export/traces.FORMAT.")
+    ] = None,
+) -> None:
+    """Write all traces of a run as one table, a row a click, sorted.
+
+    Columns: method, dataset, simulator, seed, instance, image, click, y, x, kind, iou,
+    predict_seconds, step_seconds, status, and boundary_iou where it was scored.
+
+    Examples:
+
+    \b
+      isegbench export results/runs/first
+      isegbench export results/runs/first --format parquet --out first.parquet
+    """
+    from ..errors import UserError, nearest
+    from ..files import write_whole
+    from ..report.runs import load_run, tidy
+
+    formats = ("csv", "parquet")
+    if format not in formats:
+        raise UserError(f"unknown format {format!r}: {nearest(format, formats)}")
+    frame = tidy(load_run(directory))
+    path = out or directory / "export" / f"traces.{format}"
+    if format == "csv":
+        write_whole(path, frame.to_csv(index=False, lineterminator="\n"))
+    else:
+        write_whole(path, frame.to_parquet(index=False))
+    typer.echo(f"{len(frame)} rows in {path}")

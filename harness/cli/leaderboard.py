@@ -1,0 +1,73 @@
+"""`isegbench leaderboard`: one leaderboard of many runs."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def leaderboard(
+    directories: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="DIR",
+            help="Run directories, or folders of them.",
+            show_default=False,
+        ),
+    ],
+    format: Annotated[
+        str, typer.Option(metavar="LIST", help="What to write to --out: md, csv, tex.")
+    ] = "md,csv,tex",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for leaderboard.*; without, it is only printed.")
+    ] = None,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="LIST", help="What to show, such as NoC@90,NoF@95,AuC; or all."),
+    ] = None,
+    intervals: Annotated[
+        bool | None,
+        typer.Option(
+            "--intervals/--no-intervals",
+            help="95% bootstrap intervals; by default in files and not in the terminal.",
+            show_default=False,
+        ),
+    ] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Add published numbers, marked, to the files.")
+    ] = False,
+    allow_mixed_protocols: Annotated[
+        bool,
+        typer.Option(
+            "--allow-mixed-protocols",
+            help="Put runs of different protocols into separate tables instead of refusing.",
+        ),
+    ] = False,
+) -> None:
+    """Merge runs into one leaderboard.
+
+    Runs whose simulator, budget, stopping or instances differ do not stand in one table: the
+    command says what differs and stops, or with --allow-mixed-protocols makes a table for each.
+
+    Examples:
+
+    \b
+      isegbench leaderboard results/runs
+      isegbench leaderboard results/runs/* --out results/leaderboards/mine --format md,csv
+      isegbench leaderboard results/runs/ritm results/runs/fbrs --metrics NoC@90,AuC --intervals
+    """
+    from rich.console import Console
+
+    from ..report.runs import find_runs
+    from ..report.tables import SHOWN
+    from ..report.terminal import terminal_table
+    from ..report.write_tables import merged_leaderboard, write_leaderboard
+
+    shown = SHOWN if metrics is None else [name.strip() for name in metrics.split(",")]
+    runs = find_runs(directories)
+    frame, groups = merged_leaderboard(runs, allow_mixed_protocols)
+    Console().print(terminal_table(frame, shown, bool(intervals)))
+    if out is not None:
+        inside = True if intervals is None else intervals
+        write_leaderboard(out, frame, groups, format.split(","), published, shown, inside)
+        typer.echo(f"\nLeaderboard in {out}")
