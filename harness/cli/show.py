@@ -32,13 +32,7 @@ def show(
           --method geodesic
     """
     from ..replaying import replay_instance
-    from ..report.picture import draw_trace, save_picture, trace_picture_name
+    from ..report.gallery import save_trace
 
-    folder = out or directory / "report" / "traces"
     for replayed in replay_instance(directory, dataset, instance, method, data_root):
-        what = replayed.instance
-        title = f"{replayed.method} on {dataset}, {instance}"
-        picture = draw_trace(what.image, what.mask, replayed.steps, title)
-        path = folder / trace_picture_name(dataset, instance, replayed.method)
-        save_picture(picture, path)
-        typer.echo(path)
+        typer.echo(save_trace(directory, dataset, instance, replayed, out))

@@ -18,8 +18,7 @@ Bands = Callable[[np.ndarray, pd.DataFrame], tuple[np.ndarray, np.ndarray]]
 def image_bands(ious: np.ndarray, traces: pd.DataFrame) -> tuple[np.ndarray, np.ndarray]:
     """95% bootstrap intervals of the means of one line, drawing whole images."""
     image = "image" if "image" in traces else "instance"
-    clusters = statistics.cluster_codes(traces[image].to_numpy(str))
-    return statistics.mean_interval(ious, clusters)
+    return statistics.mean_interval(ious, statistics.cluster_codes(traces[image].to_numpy()))
 
 
 def mean_curves(curves: metrics.IoUCurves, bands: Bands | None = None) -> pd.DataFrame:
@@ -80,6 +79,21 @@ def noc_distribution(curves: metrics.IoUCurves, target: float) -> pd.DataFrame:
         columns = key | {"click": np.arange(budget + 1), "count": counts, "traces": len(rows)}
         parts.append(pd.DataFrame(columns))
     return _joined(parts, [*BY, "click", "count", "traces"])
+
+
+def mean_clicks(
+    curves: metrics.IoUCurves, target: float, bands: Bands | None = None
+) -> pd.DataFrame:
+    """NoC@target of each line of a report: `dataset, method, simulator, noc, low, high`."""
+    parts = []
+    for key, rows in _lines(curves):
+        needed = metrics.clicks_to_reach(curves.ious[rows], target)
+        needed = np.where(np.isnan(needed), curves.ious.shape[1], needed)
+        low = high = np.array([np.nan])
+        if bands is not None:
+            low, high = bands(needed[:, None], curves.traces.iloc[rows])
+        parts.append(pd.DataFrame(key | {"noc": [needed.mean()], "low": low, "high": high}))
+    return _joined(parts, [*BY, "noc", "low", "high"])
 
 
 def prediction_seconds(traces: pd.DataFrame) -> pd.DataFrame:

@@ -11,6 +11,7 @@ from .. import metrics
 from ..files import write_whole
 from ..manifest import Manifest, read_manifest
 from ..types import KINDS, TRACE_KEY
+from .html import html_table
 from .looks import looks
 from .page_data import STATUSES, TARGETS, packed_traces, read_failures, rounded, safe_json
 from .page_pictures import Picture, Pictures, pictures_in
@@ -60,6 +61,7 @@ def write_page(
         results=results,
         manifests=manifests,
         blocks=_blocks(results, measured, published),
+        html_table=html_table,
         definitions=DEFINITIONS,
         gallery=gallery,
         style=_template("page.css"),
@@ -117,6 +119,7 @@ def _names(results: Results, manifests: list[tuple[Path, Manifest]]) -> dict[str
                 "dark": look[name].dark_colour,
                 "dash": [round(look[name].width * part, 2) for part in look[name].dash],
                 "width": look[name].width,
+                "marker": look[name].marker,
                 "bound": entry.sees_truth,
             }
             for name, entry in results.methods.items()
@@ -145,7 +148,7 @@ def _lines(lines: Lines) -> dict[str, Any]:
         ]
         for row in lines.points.to_dict("records")
     ]
-    return {"charts": charts}
+    return {"charts": charts, "time": lines.time}
 
 
 def _failures(results: Results, value: dict[str, Any]) -> list[list]:

@@ -51,19 +51,19 @@ def draw_trace(
     Raises UserError when a shape does not fit the image.
     """
     _check(image, truth, steps)
-    small, scale = _shrunk(image)
+    small, scale = shrunk(image)
     figure, panels = _sheet(small, len(steps) + 1, title)
-    outline = _outline(truth == OBJECT, scale)
-    _draw_truth(panels[0], small, truth, outline)
+    outline = outlines(truth == OBJECT, scale)
+    draw_truth(panels[0], small, truth, outline)
     for number, (panel, (clicks, mask, score)) in enumerate(
         zip(panels[1:], steps, strict=False), start=1
     ):
         count = len(clicks) or number
-        _draw_step(panel, small, clicks, mask, outline, scale)
+        draw_step(panel, small, clicks, mask, outline, scale)
         result = "no prediction yet" if mask is None or score is None else f"IoU {score:.3f}"
         panel.set_title(f"click {count} · {result}", fontsize=9, pad=4)
-    _legend(figure, [click.kind for clicks, _, _ in steps for click in clicks])
-    return _pixels(figure)
+    draw_legend(figure, [click.kind for clicks, _, _ in steps for click in clicks])
+    return pixels(figure)
 
 
 def trace_picture_name(dataset: str, instance: str, method: str) -> str:
@@ -101,7 +101,7 @@ def _check(image: np.ndarray, truth: np.ndarray, steps: Sequence[PictureStep]) -
             raise UserError(f"mask {number} is {mask.shape}, but the image {image.shape[:2]}")
 
 
-def _shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
+def shrunk(image: np.ndarray) -> tuple[np.ndarray, float]:
     """The image at panel size, and the factor from its pixels to the original's."""
     scale = PANEL * DPI / max(image.shape[:2])
     size = max(round(image.shape[1] * scale), 1), max(round(image.shape[0] * scale), 1)
@@ -134,7 +134,7 @@ def _sheet(small: np.ndarray, count: int, title: str) -> tuple["Figure", list["A
     return figure, panels
 
 
-def _draw_truth(panel: "Axes", small: np.ndarray, truth: np.ndarray, outline: list) -> None:
+def draw_truth(panel: "Axes", small: np.ndarray, truth: np.ndarray, outline: list) -> None:
     size = small.shape[1], small.shape[0]
     ignored = cv2.resize((truth == IGNORED).astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     shown = small.copy()
@@ -144,7 +144,7 @@ def _draw_truth(panel: "Axes", small: np.ndarray, truth: np.ndarray, outline: li
     panel.set_title("truth" + (" (grey: ignored)" if ignored.any() else ""), fontsize=9, pad=4)
 
 
-def _draw_step(
+def draw_step(
     panel: "Axes",
     small: np.ndarray,
     clicks: Sequence[Click],
@@ -164,7 +164,7 @@ def _draw_step(
     _show(panel, shown)
     _stroke(panel, outline, TRUTH_COLOUR, 0.9, (0, (2.5, 2)))
     if mask is not None:
-        _stroke(panel, _outline(mask, scale), MASK_COLOUR, 1.5, "-")
+        _stroke(panel, outlines(mask, scale), MASK_COLOUR, 1.5, "-")
     for number, click in enumerate(clicks, start=1):
         _mark(panel, click, number, scale, newest=number == len(clicks))
 
@@ -176,7 +176,7 @@ def _show(panel: "Axes", shown: np.ndarray) -> None:
         spine.set(color="#888888", linewidth=0.6)
 
 
-def _outline(mask: np.ndarray, scale: float) -> list[np.ndarray]:
+def outlines(mask: np.ndarray, scale: float) -> list[np.ndarray]:
     """The borders of a mask as closed polygons, (N, 2) x and y in panel pixels."""
     # At twice the size a border runs along the edges of pixels, not through their centres.
     twice = np.pad(np.kron(mask.astype(np.uint8), np.ones((2, 2), np.uint8)), 1)
@@ -232,7 +232,7 @@ def _mark(panel: "Axes", click: Click, number: int, scale: float, newest: bool) 
     )
 
 
-def _legend(figure: "Figure", kinds: Sequence[str]) -> None:
+def draw_legend(figure: "Figure", kinds: Sequence[str]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -258,7 +258,7 @@ def _legend(figure: "Figure", kinds: Sequence[str]) -> None:
     legend.get_frame().set(facecolor="#d0d0d0", edgecolor="none")
 
 
-def _pixels(figure: "Figure") -> np.ndarray:
+def pixels(figure: "Figure") -> np.ndarray:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
     canvas = FigureCanvasAgg(figure)

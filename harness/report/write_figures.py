@@ -1,7 +1,6 @@
 """The figures of a report as files: PNG to look at, SVG for the web, PDF for a paper."""
 
 import io
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +9,16 @@ import pandas as pd
 
 from .. import metrics
 from ..files import write_whole
-from .curves import Bands, mean_curves, noc_distribution, prediction_seconds, success_curves
+from ..timing import seconds_per_click
+from .curves import (
+    BY,
+    Bands,
+    mean_clicks,
+    mean_curves,
+    noc_distribution,
+    prediction_seconds,
+    success_curves,
+)
 from .figures import curves_figure, distribution_figure, speed_figure, success_figure
 from .looks import looks
 from .naming import file_names
@@ -27,22 +35,22 @@ TARGET = 0.90
 @dataclass(frozen=True)
 class Lines:
     """What the figures show: `curves.mean_curves`; `curves.success_curves` and
-    `curves.noc_distribution` for TARGET; `speed_points`."""
+    `curves.noc_distribution` for TARGET; `speed_points`, and what its seconds are."""
 
     means: pd.DataFrame
     shares: pd.DataFrame
     counts: pd.DataFrame
     points: pd.DataFrame
+    time: str
 
 
 def figure_lines(results: Results, curves: metrics.IoUCurves, bands: Bands | None = None) -> Lines:
     """The numbers of all figures, computed once for the files and the page."""
-    counts = noc_distribution(curves, TARGET)
     return Lines(
         mean_curves(curves, bands),
         success_curves(curves, TARGET, bands),
-        counts,
-        speed_points(results, counts),
+        noc_distribution(curves, TARGET),
+        *speed_points(results, mean_clicks(curves, TARGET, bands)),
     )
 
 
@@ -82,7 +90,7 @@ def _write_success(folder: Path, results: Results, lines: Lines) -> None:
     _save(folder, ["noc"], figure)
     timed = _in_order(results, lines.points)
     if timed:
-        metric, time = f"NoC@{100 * TARGET:g}", "seconds per prediction, in the run"
+        metric, time = f"NoC@{100 * TARGET:g}", lines.time
         _save(folder, ["speed"], speed_figure(lines.points, timed, look, metric, time))
 
 
@@ -92,22 +100,25 @@ def _in_order(results: Results, frame: pd.DataFrame) -> list[str]:
     return [name for name in results.datasets if name in present]
 
 
-def speed_points(results: Results, counts: pd.DataFrame) -> pd.DataFrame:
-    """NoC and seconds of each method, as `figures.speed_figure` takes them; bounds left out.
+def speed_points(results: Results, noc: pd.DataFrame) -> tuple[pd.DataFrame, str]:
+    """NoC and seconds of each method, as `figures.speed_figure` takes them, and what the seconds
+    are. Bounds are left out: they compute nothing.
 
-    counts: as `curves.noc_distribution` gives it.
+    noc: as `curves.mean_clicks` gives it. The seconds are SPC when the timing pass of the run
+    covers every method and data set there is to show, otherwise those of the run itself.
     """
-    budget = results.protocol.clicks
-    seconds = prediction_seconds(results.traces)
-    rows = []
-    for row in seconds.to_dict("records"):
-        here = counts.merge(pd.DataFrame([row])[["dataset", "method", "simulator"]])
-        if here.empty or results.methods[row["method"]].sees_truth or row["seconds"] <= 0:
-            continue
-        needed = here["click"].where(here["click"] > 0, budget)
-        noc = float((needed * here["count"]).sum() / here["count"].sum())
-        rows.append(row | {"noc": noc, "low": math.nan, "high": math.nan})
-    return pd.DataFrame(rows, columns=["dataset", "method", "seconds", "noc", "low", "high"])
+    competing = [name for name, entry in results.methods.items() if not entry.sees_truth]
+    points = noc[noc["method"].isin(competing)]
+    if not results.timing.empty:
+        timed = results.timing.groupby(["dataset", "method"])
+        seconds = {key: seconds_per_click(rows) for key, rows in timed}
+        spc = [
+            seconds.get(key, 0.0) for key in zip(points["dataset"], points["method"], strict=True)
+        ]
+        if all(value > 0 for value in spc):
+            return points.assign(seconds=spc), "SPC: seconds per click, measured apart"
+    points = points.merge(prediction_seconds(results.traces), on=BY)
+    return points[points["seconds"] > 0], "seconds per prediction, in the run"
 
 
 def _save(folder: Path, stems: list[str], figure: "Figure") -> None:

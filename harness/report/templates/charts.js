@@ -5,7 +5,7 @@ const NOTES = {
   iou: "Mean IoU after each click. Bands: 95 % intervals, where the report has them.",
   success: "Share of instances that have reached the IoU by each click.",
   noc: "Share of instances by the clicks they needed; darker is more. The orange mark is the mean, NoC.",
-  speed: "Clicks needed against seconds per prediction in the run, on a logarithmic scale: the nearer to the lower left, the better. With batches a prediction's time is its share of the batch. Bounds are left out.",
+  speed: "Clicks needed against time, on a logarithmic scale: the nearer to the lower left, the better. Times taken in the run itself are, with batches, a share of the batch. Bounds are left out.",
 };
 
 // Values by method of one data set, [method, [value per click from 1, NaN for none], low, high].
@@ -37,6 +37,17 @@ function countsOf(dataset) {
     }
     return total ? [[method, counts, total]] : [];
   });
+}
+
+// The shapes that the figures for print have too.
+const MARKERS = { s: "M-.85-.85H.85V.85H-.85Z", "^": "M0-1.1 1 .8H-1Z", v: "M0 1.1-1-.8H1Z", D: "M0-1.15 1.15 0 0 1.15-1.15 0Z",
+  "<": "M-1.1 0 .8-1V1Z", ">": "M1.1 0-.8 1V-1Z", P: "M-.4-1.1H.4V-.4H1.1V.4H.4V1.1H-.4V.4H-1.1V-.4H-.4Z",
+  X: "M-1-.5-.5-1 0-.5.5-1 1-.5.5 0 1 .5.5 1 0 .5-.5 1-1 .5-.5 0Z" };
+
+function marker(method, x, y, size) {
+  const path = MARKERS[data.methods[method].marker];
+  if (!path) return svg("circle", { class: "dot", cx: x, cy: y, r: size });
+  return svg("path", { class: "dot", d: path, transform: `translate(${x} ${y}) scale(${size})`, "vector-effect": "non-scaling-stroke" });
 }
 
 function ticks(low, high, count) {
@@ -186,12 +197,12 @@ function speedChart(dataset, width) {
       if (Math.log10(s) >= from && Math.log10(s) <= to) decades.push([s, Number(s.toPrecision(2))]);
     }
   }
-  axes(chart, x, decades, "seconds per prediction", y, ticks(lowest, highest, 6).map((v) => [v, Number(v.toFixed(2))]),
+  axes(chart, x, decades, data.time, y, ticks(lowest, highest, 6).map((v) => [v, Number(v.toFixed(2))]),
     `NoC@${data.targets[state.target]}, lower is better`);
   points.forEach((p, n) => {
     const group = svg("g", { ...coloured(p.method), "data-method": p.method });
     if ((p.low ?? null) !== null) group.append(svg("line", { class: "whisker", x1: x(p.seconds), x2: x(p.seconds), y1: y(p.low), y2: y(p.high) }));
-    group.append(svg("circle", { class: "dot", cx: x(p.seconds), cy: y(p.noc), r: 6 }));
+    group.append(marker(p.method, x(p.seconds), y(p.noc), 6.5));
     if (points.length <= 10) {
       const late = x(p.seconds) > (left + right) / 2;
       const name = data.methods[p.method].name, room = Math.floor(width / 16);
@@ -242,6 +253,8 @@ function drawCharts() {
   const panels = $("panels"), datasets = shownDatasets();
   hideTip();
   panels.classList.toggle("single", datasets.length === 1);
+  panels.classList.toggle("four", datasets.length === 4);
+  panels.classList.toggle("crowded", shownMethods().length > 6);
   panels.replaceChildren();
   const probe = el("div", {});
   panels.append(...datasets.map((n) => (n === datasets[0] ? probe : el("div", {}))));
@@ -273,8 +286,9 @@ function makeChartControls(changed) {
   state.target = Number($("target").value);
   $("target").addEventListener("change", () => { state.target = Number($("target").value); drawCharts(); });
   data.methods.forEach((method, m) => {
-    const sample = svg("svg", { width: 26, height: 10, "aria-hidden": true, ...coloured(m) },
-      svg("line", { class: "series", x1: 1, x2: 25, y1: 5, y2: 5, "stroke-width": 2.5, "stroke-dasharray": dashes(m) }));
+    const sample = svg("svg", { width: 26, height: 12, "aria-hidden": true, ...coloured(m) },
+      svg("line", { class: "series", x1: 1, x2: 25, y1: 6, y2: 6, "stroke-width": 2.5, "stroke-dasharray": dashes(m) }),
+      method.marker ? marker(m, 13, 6, 4.5) : null);
     const button = el("button", { type: "button", "aria-pressed": "true",
       onclick: () => {
         if (state.hidden.has(m)) state.hidden.delete(m);

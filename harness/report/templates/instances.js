@@ -91,7 +91,7 @@ function drawInstances() {
   const shown = columns();
   $("instance-table").tHead.replaceChildren(el("tr", {}, shown.map(([name, title, kind]) =>
     el("th", { scope: "col", class: kind || null, "aria-sort": list.sort === name ? list.order : null },
-      el("button", { type: "button", class: "sort", onclick: () => sortBy(name) }, title)))));
+      el("button", { type: "button", class: "sort", onclick: () => sortBy(name) }, breakable(title))))));
   const rows = list.rows.slice(list.page * PER_PAGE, (list.page + 1) * PER_PAGE);
   $("instance-table").tBodies[0].replaceChildren(...rows.map((row) =>
     el("tr", { onclick: () => openTrace(row) }, shown.map(([name]) => instanceCell(row, name)))));

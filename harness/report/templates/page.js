@@ -31,6 +31,8 @@ const coloured = (method) => ({
   "--light-series": data.methods[method].colour,
   "--dark-series": data.methods[method].dark,
 });
+// A name that may break after its separators.
+const breakable = (name) => name.split(/(?<=[,:=/])/).flatMap((part, n) => (n ? [el("wbr"), part] : [part]));
 const dashes = (method) => data.methods[method].dash.join(" ") || null;
 const percent = (value) => (100 * value).toFixed(1);
 const collator = new Intl.Collator("en", { numeric: true });
@@ -71,6 +73,8 @@ function showTip(x, y, heading, lines) {
   const tip = $("tip");
   tip.replaceChildren(el("p", {}, heading), ...lines.map(([method, name, value]) =>
     el("div", {}, method === null ? null : el("i", coloured(method)), el("span", {}, name), el("b", {}, value))));
+  // A modal dialog is above everything that is not in it.
+  ($("trace").open ? $("trace") : document.body).append(tip);
   tip.hidden = false;
   const box = tip.getBoundingClientRect();
   const left = x + 16 + box.width > innerWidth - 8 ? x - 16 - box.width : x + 16;

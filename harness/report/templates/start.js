@@ -2,7 +2,7 @@
 
 async function start() {
   await unpack();
-  document.querySelectorAll("table.sortable").forEach(makeSortable);
+  document.querySelectorAll("table.leaderboard").forEach(makeSortable);
   const everything = () => { filterLeaderboard(); drawCharts(); listInstances(); };
   $("method-filter").addEventListener("input", filterLeaderboard);
   $("dataset").addEventListener("change", () => { state.dataset = Number($("dataset").value); everything(); });

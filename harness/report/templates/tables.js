@@ -27,16 +27,26 @@ function markSorted(header, order) {
 
 function makeSortable(table) {
   const headers = [...table.tHead.rows[0].cells];
+  const body = table.tBodies[0]?.rows;
+  for (const name of table.querySelectorAll("tbody th[scope=row] .value")) {
+    name.replaceChildren(...breakable(name.textContent));
+  }
   headers.forEach((header, column) => {
-    header.querySelector("button").addEventListener("click", () => {
+    const button = el("button", { type: "button", class: "sort" }, header.textContent);
+    // The heading of a number stands over its digits.
+    const example = body && [...body].find((row) => !row.classList.contains("group"));
+    header.classList.toggle("number", Boolean(example?.cells[column].classList.contains("number")));
+    header.replaceChildren(button);
+    button.addEventListener("click", () => {
       const order = nextOrder(header, header.textContent);
       const sign = order === "ascending" ? 1 : -1;
-      const rows = [...table.tBodies[0].rows].map((row) => {
-        const value = row.cells[column].querySelector(".value");
-        return [sortKey(value.textContent), row];
-      });
-      rows.sort((a, b) => compareKeys(a[0], b[0], sign));
-      table.tBodies[0].append(...rows.map(([, row]) => row));
+      // Each group is sorted by itself, below its own heading.
+      for (const group of table.tBodies) {
+        const rows = [...group.rows].filter((row) => !row.classList.contains("group"))
+          .map((row) => [sortKey(row.cells[column].querySelector(".value").textContent), row]);
+        rows.sort((a, b) => compareKeys(a[0], b[0], sign));
+        group.append(...rows.map(([, row]) => row));
+      }
       markSorted(header, order);
     });
   });
@@ -47,13 +57,16 @@ function filterLeaderboard() {
   let any = false;
   for (const block of document.querySelectorAll(".of-dataset")) {
     block.hidden = state.dataset >= 0 && Number(block.dataset.dataset) !== state.dataset;
-    for (const row of block.querySelectorAll("table.sortable tbody tr")) {
+    for (const row of block.querySelectorAll("table.leaderboard tbody tr:not(.group)")) {
       const published = row.closest("table").classList.contains("published");
-      const names = published ? [...row.cells].slice(0, 3) : [row.cells[0]];
+      const names = published ? [...row.cells].slice(0, 2) : [row.cells[0]];
       const fits = names.some((c) => c.querySelector(".value").textContent.toLowerCase().includes(wanted));
       row.hidden = !fits;
       any ||= fits && !block.hidden;
     }
+  }
+  for (const group of document.querySelectorAll("table.leaderboard tbody tr.group")) {
+    group.hidden = [...group.parentNode.rows].every((row) => row === group || row.hidden);
   }
   $("no-method").hidden = any;
 }

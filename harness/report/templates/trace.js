@@ -45,11 +45,14 @@ function drawTrace() {
     el("h2", { id: "trace-title" }, data.rows.instance[row], el("small", {}, where.join(" · "))),
     el("button", { type: "button", "data-focus": "back", disabled: at <= 0, onclick: () => step(-1), "aria-label": "Previous instance" }, "←"),
     el("button", { type: "button", "data-focus": "on", disabled: at < 0 || at >= list.rows.length - 1, onclick: () => step(1), "aria-label": "Next instance" }, "→"),
-    el("button", { type: "button", "data-focus": "close", onclick: () => dialog.close(), "aria-label": "Close" }, "✕"));
-  const choices = el("fieldset", { class: "pills" }, el("legend", { class: "hidden" }, "Method"),
-    data.methods.flatMap((one, m) => (statusOf(row, m) === 0 ? [] : [el("label", {},
+    el("button", { type: "button", "data-focus": "close", autofocus: true, onclick: () => dialog.close(), "aria-label": "Close" }, "✕"));
+  const there = [...Array(M).keys()].filter((m) => statusOf(row, m) > 0);
+  const choices = there.length > 6 || narrow.matches ? el("label", { class: "choose" }, "Method",
+    el("select", { "data-focus": "method", onchange: (event) => { opened.method = Number(event.target.value); drawTrace(); } },
+      there.map((m) => el("option", { value: m, selected: m === method }, data.methods[m].name)))) : el("fieldset", { class: "pills" }, el("legend", { class: "hidden" }, "Method"),
+    there.map((m) => el("label", {},
       el("input", { type: "radio", name: "trace-method", value: m, checked: m === method, "data-focus": `method ${m}`,
-        onchange: () => { opened.method = m; drawTrace(); } }), el("span", {}, one.name))])));
+        onchange: () => { opened.method = m; drawTrace(); } }), el("span", {}, data.methods[m].name))));
   const failure = failureOf.get(cell(row, method));
   const status = statusOf(row, method);
   const warning = status > 1
@@ -60,6 +63,8 @@ function drawTrace() {
     el("div", { class: "beside" },
       el("div", {}, picture === undefined ? sketch(row, method) : null, traceChart(row, method)),
       el("div", {}, clickTable(row, method))));
+  hideTip();
+  document.body.append($("tip"));
   dialog.replaceChildren(head, body);
   const back = focused && dialog.querySelector(`[data-focus="${CSS.escape(focused)}"]:not(:disabled)`);
   if (dialog.open) (back || dialog.querySelector('[data-focus="close"]')).focus();
@@ -176,7 +181,7 @@ function makeDialog() {
     if (back) back.focus();
   });
   dialog.addEventListener("keydown", (event) => {
-    const inside = event.target.closest("svg, input");
+    const inside = event.target.closest("svg, input, select");
     if (inside || event.altKey || event.ctrlKey || event.metaKey) return;
     if (event.key === "ArrowLeft") step(-1);
     if (event.key === "ArrowRight") step(1);
