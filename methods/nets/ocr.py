@@ -41,9 +41,12 @@ class ObjectContext(nn.Module):
 
     def forward(self, object_vector: Tensor, size: Sequence[int]) -> Tensor:
         """(B, inputs, 1, 1) -> (B, inputs, *size), the same everywhere."""
-        # Spread before the last convolution, where once would do: a convolution of one pixel
-        # rounds differently, and this way the released numbers come out to the last bit.
-        return self.f_up(self.f_down(object_vector).expand(-1, -1, *size))
+        # One vector for all pixels would do. Attention that is 1 everywhere, and a convolution
+        # of every pixel, give the released values and gradients to the last bit.
+        value = self.f_down(object_vector).flatten(2)
+        attention = value.new_ones(len(value), size[0] * size[1], 1)
+        context = (attention @ value.transpose(1, 2)).transpose(1, 2).contiguous()
+        return self.f_up(context.view(*context.shape[:2], *size))
 
 
 class ContextHead(nn.Module):
