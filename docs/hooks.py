@@ -67,6 +67,13 @@ def parameters(method: str) -> str:
     return f"{_markdown(factory)}\n\n    {method}:{listed(factory).replace(', ', ',')}\n"
 
 
+def definitions() -> str:
+    """What the numbers of a report are, as its own foot says."""
+    from isegbench.harness.report.tables import DEFINITIONS
+
+    return "\n".join(f"* {_prose(text)}" for text in DEFINITIONS)
+
+
 def commands() -> str:
     """The command line, from its own tree of commands."""
     from typer.main import get_command
@@ -216,6 +223,7 @@ GENERATED: dict[str, Callable[..., str]] = {
     "named": named,
     "checkpoints": checkpoints,
     "parameters": parameters,
+    "definitions": definitions,
     "commands": commands,
     "api": api,
 }

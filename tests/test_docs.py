@@ -18,7 +18,7 @@ from isegbench.harness.cli import app
 from isegbench.harness.config import make_config, read_config
 from isegbench.harness.plan import build_simulator
 from isegbench.harness.registry import Spec
-from isegbench.harness.store import SCHEMA
+from isegbench.harness.store import BOUNDARY_IOU, SCHEMA
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -163,7 +163,7 @@ def test_the_toml_file_means_what_the_page_says(tmp_path):
 def test_the_columns_of_traces_are_described():
     page = (ROOT / "docs/report.md").read_text().partition("## The traces")[2]
     described = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`.*?) \|", page, re.MULTILINE)))
-    assert set(described) == set(SCHEMA.names)
+    assert set(described) == {*SCHEMA.names, BOUNDARY_IOU.name}
 
 
 def test_make_targets_exist():
@@ -188,7 +188,9 @@ def test_it_builds_without_a_warning_and_needs_no_network(tmp_path):
     assert "WARNING" not in done.stderr
     for page in PAGES:
         html = (tmp_path / "site" / f"{page.stem}.html").read_text(encoding="utf-8")
-        assert not re.search(r"<!-- (methods|named|checkpoints|parameters|commands|api)", html)
+        assert not re.search(
+            r"<!-- (methods|named|checkpoints|parameters|definitions|commands|api)", html
+        )
         for tag in re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", html):
             assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", tag), tag
     commands = (tmp_path / "site/commands.html").read_text(encoding="utf-8")

@@ -80,6 +80,7 @@ class _Run:
 
     def __init__(self, jobs: Sequence[Job], workers: int, gpus: float) -> None:
         self._jobs = jobs
+        let_own_files_travel()
         self._shipped = [ray.put(_shipment(job)) for job in jobs]
         self._waiting = [deque(sorted(job.refs, key=lambda ref: -ref.image.size)) for job in jobs]
         self._alone: deque[_Piece] = deque()
@@ -214,25 +215,21 @@ def _default_workers(gpus: float) -> int:
 
 def _shipment(job: Job) -> bytes:
     """What a worker needs to know of a job, as bytes that need no file of ours on its machine."""
-    for value in (job.method.build, job.simulator):
-        _travel_by_value(value)
     method = (job.method.name, job.method.build)
     simulator = (job.simulator_name, job.simulator)
     return ray.cloudpickle.dumps((method, simulator, job.seed, job.settings))
 
 
-def _travel_by_value(value: Any) -> None:
-    """Let classes of a user's own file travel whole: workers may not see that file."""
-    factory = getattr(value, "factory", value)
-    module = sys.modules.get(getattr(factory, "__module__", None) or type(factory).__module__)
-    if module is not None and module.__name__.startswith("isegbench_user_"):
-        ray.cloudpickle.register_pickle_by_value(module)
+def let_own_files_travel() -> None:
+    """Let what users' own files define travel whole, wherever it is held: inside a jittered
+    simulator, in a partial decoder. Workers may not see those files."""
+    for name, module in list(sys.modules.items()):
+        if name.startswith("isegbench_user_"):
+            ray.cloudpickle.register_pickle_by_value(module)
 
 
 def _held(ref: InstanceRef) -> InstanceRef:
     """With its bytes, or as it is when they cannot be read: the worker will meet the same error."""
-    _travel_by_value(ref.decode_image)
-    _travel_by_value(ref.decode_mask)
     try:
         return ref.held()
     except DataError:
