@@ -43,7 +43,6 @@ def test_a_users_own_file_travels(tmp_path, discs):
         textwrap.dedent("""
         import numpy as np
         from isegbench.harness.method import Method
-from isegbench.harness.seeding import method_seed
 
         LEVEL = 0.75
 
