@@ -1,12 +1,14 @@
 """The released checkpoints, as their authors' pages name them. No page publishes a checksum.
 
-SBD annotates images of PASCAL VOC 2011, which VOC 2012 contains: weights trained on either have
-seen images of both, and both are named.
+SBD annotates images of PASCAL VOC 2011, which VOC 2012 contains. "SBD" weights saw SBD's training
+part, and with it images of VOC; "PASCAL" ones VOC's training part, and with it images of SBD;
+"PASCAL + SBD" ones both parts of SBD but for VOC's validation images.
 """
 
 from ..harness.weights import WeightsEntry, register
 
-_VOC_IMAGES = ("sbd", "voc")
+_SBD = ("sbd:split=train", "voc")
+_PASCAL = ("voc:split=train", "sbd")
 _COCO_LVIS = ("coco", "lvis")
 
 _FBRS = "https://github.com/saic-vul/fbrs_interactive_segmentation/releases/download/v1.0"
@@ -17,7 +19,8 @@ _DEXTR = "https://data.vision.ee.ethz.ch/kmaninis/share/DEXTR/Downloads/models"
 def _released(system: str, base: str, megabytes: dict[str, float | None]) -> None:
     """Checkpoints behind direct addresses; the stem of a file tells what it was trained on."""
     for stem, size in megabytes.items():
-        trained_on = _COCO_LVIS if "lvis" in stem else ("coco",) if "coco" in stem else _VOC_IMAGES
+        named = {"lvis": _COCO_LVIS, "coco": ("coco",), "pascal": _PASCAL, "sbd": _SBD}
+        trained_on = next(sets for part, sets in named.items() if part in stem)
         file_name = f"{stem}.pth"
         register(
             WeightsEntry(
@@ -56,28 +59,28 @@ for _entry in (
     WeightsEntry(
         "IOG_PASCAL_SBD",
         "iog",
-        _VOC_IMAGES,
+        _PASCAL,
         "IOG_PASCAL_SBD.pth",
         drive_id="1Lm1hhMhhjjnNwO4Pf7SC6tXLayH2iH0l",
     ),
     WeightsEntry(
         "IOG_PASCAL",
         "iog",
-        _VOC_IMAGES,
+        _PASCAL,
         "IOG_PASCAL.pth",
         drive_id="1GLZIQlQ-3KUWaGTQ1g_InVcqesGfGcpW",
     ),
     WeightsEntry(
         "IOG_PASCAL_SBD_REFINEMENT",
         "iog-refine",
-        _VOC_IMAGES,
+        _PASCAL,
         "IOG_PASCAL_SBD_REFINEMENT.pth",
         drive_id="1VdOFUZZbtbYt9aIMugKhMKDA6EuqKG30",
     ),
     WeightsEntry(
         "fcfi_resnet101",
         "fcfi",
-        _VOC_IMAGES,
+        _SBD,
         drive_id="1bxfaDRZAv7qNfHZXtVeNken2ndpFJ7BF",
         megabytes=224,
     ),
@@ -91,7 +94,7 @@ for _entry in (
     WeightsEntry(
         "forte_r50",
         "forte",
-        ("synthetic", *_VOC_IMAGES),
+        ("synthetic", *_SBD),
         drive_id="1nJMTXSlprm5FQaQA5gfyU8CbSEX8ghzJ",
         megabytes=144,
     ),

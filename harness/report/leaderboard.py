@@ -11,7 +11,7 @@ import pandas as pd
 from .. import metrics, statistics
 from ..errors import UserError
 from ..timing import seconds_per_click
-from .naming import base_name
+from .naming import includes
 from .runs import Results, Run, curves_of, images_of, load_results
 
 #: IoU targets of NoC@t and NoF@t in percent, and clicks of mIoU@k, as the field's tables have them.
@@ -25,7 +25,7 @@ _METRIC = re.compile(r"(NoC|NoF|mIoU|mBIoU)@\d+|AuC|SPC")
 
 _TEXT = ["method", "dataset", "simulator", "opening", "subset"]
 _TEXT += ["weights", "weights_sha256", "trained_on", "departures"]
-_COUNT = ["clicks", "seeds", "instances", "traces", "planned", "failures", "excluded"]
+_COUNT = ["clicks", "seeds", "instances", "images", "traces", "planned", "failures", "excluded"]
 _COUNT += ["chosen", "available"]
 _TEXT += ["timed_on"]
 _FLAG = ["sees_truth", "contaminated", "corrections"]
@@ -47,12 +47,12 @@ def leaderboard(
     pass `SPC` (seconds); NaN where not defined. Each metric but SPC has `..._low` and `..._high`
     beside it, its 95% bootstrap interval (`statistics.mean_interval`, drawing whole images),
     equal for equal traces. Then `timed_on` (device and number of instances of SPC);
-    `instances` (distinct ones scored), `traces` (finished, of any status), `planned` (traces the
-    run is to have), `failures` (traces the method spoiled; they count against it), `excluded`
-    (traces where data or simulator failed; they count for nobody); `chosen` of the `available`
-    instances of the data set and how (`subset`, "" for all); what the manifest says of the method:
-    `sees_truth, corrections, opening, weights, weights_sha256, trained_on, contaminated` (trained
-    on this data set), `departures`.
+    `instances` and `images` (distinct ones scored), `traces` (finished, of any status), `planned`
+    (traces the run is to have), `failures` (traces the method spoiled; they count against it),
+    `excluded` (traces where data or simulator failed; they count for nobody); `chosen` of the
+    `available` instances of the data set and how (`subset`, "" for all); what the manifest says of
+    the method: `sees_truth, corrections, opening, weights, weights_sha256, trained_on,
+    contaminated` (trained on this data set), `departures`.
 
     Rows are sorted by data set, in the manifest's order, then best first: by NoC@90, then mIoU@20.
 
@@ -94,6 +94,7 @@ def leaderboard_of(
             row |= _values(curves.ious, boundary, images, scored, seeds, names, row["stop_at"])
             row |= _timing(results, method, dataset)
             row |= _counts(curves, rows, results.planned[method, dataset])
+            row["images"] = len(np.unique(images[scored]))
             row |= _subset(results, dataset)
             row |= _provenance(results, method, dataset)
             table.append(row)
@@ -190,7 +191,7 @@ def _provenance(results: Results, method: str, dataset: str) -> dict[str, Any]:
         "weights": entry.weights.name if entry.weights else "",
         "weights_sha256": entry.weights.sha256 if entry.weights else "",
         "trained_on": ", ".join(trained_on),
-        "contaminated": base_name(dataset) in {base_name(name) for name in trained_on},
+        "contaminated": any(includes(name, dataset) for name in trained_on),
         "departures": "; ".join(entry.departures),
     }
 

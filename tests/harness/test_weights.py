@@ -141,7 +141,7 @@ def test_the_released_checkpoints_are_known():
         "https://github.com/saic-vul/fbrs_interactive_segmentation/releases/download/v1.0/"
         "resnet34_dh128_sbd.pth"
     )
-    assert "sbd" in fbrs["resnet34_dh128_sbd"].trained_on
+    assert "sbd:split=train" in fbrs["resnet34_dh128_sbd"].trained_on
     assert "sbd" not in fbrs["resnet50_dh128_lvis"].trained_on
 
 
