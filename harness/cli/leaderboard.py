@@ -63,11 +63,11 @@ def leaderboard(
     from ..report.terminal import terminal_table
     from ..report.write_tables import merged_leaderboard, write_leaderboard
 
-    shown = SHOWN if metrics is None else [name.strip() for name in metrics.split(",")]
+    shown = None if metrics is None else [name.strip() for name in metrics.split(",")]
     runs = find_runs(directories)
     frame, groups = merged_leaderboard(runs, allow_mixed_protocols)
     Console().print(terminal_table(frame, shown, bool(intervals)))
     if out is not None:
         inside = True if intervals is None else intervals
-        write_leaderboard(out, frame, groups, format.split(","), published, shown, inside)
+        write_leaderboard(out, frame, groups, format.split(","), published, shown or SHOWN, inside)
         typer.echo(f"\nLeaderboard in {out}")

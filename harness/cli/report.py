@@ -71,8 +71,8 @@ def report(
         # The page belongs to the first run, and so do the pictures.
         for directory in directories:
             draw_pictures(directory, pictures, out=directories[0])
-    shown = SHOWN if metrics is None else [name.strip() for name in metrics.split(",")]
-    folder = write_report(runs, format.split(","), published, shown, intervals)
+    shown = None if metrics is None else [name.strip() for name in metrics.split(",")]
+    folder = write_report(runs, format.split(","), published, shown or SHOWN, intervals)
     console = Console()
     console.print(terminal_table(leaderboard(runs), shown))
     console.print(f"\nReport in {folder}", markup=False, highlight=False, soft_wrap=True)

@@ -22,6 +22,8 @@ SHOWN = (
     *("mBIoU@1", "mBIoU@5", "mBIoU@20", "SPC"),
 )
 #: The protocol that most papers share; tables remark on what departs from it.
+#: Intervals from fewer images than this are too narrow to be believed, and tables say so.
+FEW_IMAGES = 20
 COMMON_SIMULATOR, COMMON_CLICKS = "largest-error", 20
 #: The group of methods that have learnt from nothing.
 UNTRAINED = "Without trained weights"
@@ -126,8 +128,8 @@ def measured_tables(
 ) -> list[Table]:
     """One table per data set and protocol of a `leaderboard` frame.
 
-    metrics: columns of the frame to show where it has them; "all" for all. intervals: beside every
-    number that has one. Rows are grouped by what the weights were trained on, methods without
+    metrics: columns of the frame to show where it has them; ["all"] for all. intervals: beside
+    every number that has one. Rows are grouped by what the weights were trained on, methods without
     weights first, and keep the frame's order within a group. Raises UserError for a metric that no
     leaderboard has.
     """
@@ -176,9 +178,11 @@ def _measured(dataset: str, frame: pd.DataFrame, metrics: list[str], intervals: 
         cells.append(Cell(str(record["failures"])))
         rows.append(Row(cells, record["_group"], bool(record["sees_truth"])))
     columns = ["Method", *metrics, "Instances", "Failures"]
-    return Table(
-        dataset, _title(dataset, frame), columns, rows, 1, notes.texts, _remarks(frame, shown)
-    )
+    remarks = _remarks(frame, shown)
+    fewest = min((n for n in frame["images"] if n > 0), default=FEW_IMAGES)
+    if intervals and 1 < fewest < FEW_IMAGES:
+        remarks.append(f"Intervals from as few as {fewest} images: expect them to be too narrow.")
+    return Table(dataset, _title(dataset, frame), columns, rows, 1, notes.texts, remarks)
 
 
 def _shown(metric: str, value: float, frame: pd.DataFrame) -> str:
@@ -187,7 +191,7 @@ def _shown(metric: str, value: float, frame: pd.DataFrame) -> str:
     if metric.startswith("NoF"):
         return f"{value:.0f}" if max(frame["seeds"]) <= 1 else f"{value:.1f}"
     if metric == "SPC":
-        return f"{value:.3g}" if value < 10 else f"{value:.0f}"
+        return f"{value:.4f}" if value < 0.1 else f"{value:.2f}"
     return f"{value:.2f}" if metric.startswith("NoC") else f"{100 * value:.1f}"
 
 

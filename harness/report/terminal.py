@@ -9,19 +9,24 @@ from rich.table import Table as RichTable
 from rich.text import Text
 
 from .markdown import superscript
-from .tables import SHOWN, Cell, Row, Table, measured_tables
+from .tables import SHOWN, Cell, Row, Table, chosen_metrics, measured_tables
 
-_SHORT = {"Instances": "Inst.", "Failures": "Fail."}
+_SHORT = {"Instances": "Inst.", "Failures": "Fail.", "Difference": "Diff.", "Baseline": "Base"}
+#: What gives way, where a table would be wider than 80 columns.
+_LESS = ("mIoU@3", "mIoU@10", "mBIoU@1", "mBIoU@20")
 
 
 def terminal_table(
-    frame: pd.DataFrame, metrics: Sequence[str] = SHOWN, intervals: bool = False
+    frame: pd.DataFrame, metrics: Sequence[str] | None = None, intervals: bool = False
 ) -> RenderableType:
     """A `leaderboard` frame as something rich can print, one table per data set.
 
-    metrics, intervals: as for `tables.measured_tables`. Metrics have two-line headers so that a
-    whole row of the usual ones fits 80 columns. Nothing in a user's names is read as markup.
+    metrics, intervals: as for `tables.measured_tables`; None: the usual ones, as many as fit 80
+    columns, with two-line headers. Nothing in a user's names is read as markup.
     """
+    if metrics is None:
+        usual = chosen_metrics(frame, SHOWN)
+        metrics = usual if len(usual) <= 8 else [name for name in usual if name not in _LESS]
     return printed(measured_tables(frame, metrics, intervals))
 
 
