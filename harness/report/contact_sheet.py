@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 _GAP, _HEAD = 0.1, 0.5
 #: Characters of a caption that fit above a tile.
-_CAPTION = 38
+_CAPTION = 41
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,7 @@ def _draw_tile(figure: "Figure", tile: Tile, left: float, top: float, height: fl
     true_outline = outlines(tile.truth == OBJECT, scale)
     if tile.step is None:
         draw_truth(panel, small, tile.truth, true_outline)
+        panel.set_title("")
     else:
         clicks, mask, _ = tile.step
         draw_step(panel, small, clicks, mask, true_outline, scale)

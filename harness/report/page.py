@@ -34,7 +34,8 @@ def write_page(
 ) -> None:
     """Write the page of a report.
 
-    path: where to; pictures are looked for beside it, in `traces/` and `gallery/`. measured,
+    path: where to; pictures are looked for beside it, in `traces/` and
+    `gallery/` (of which the contact sheets are shown). measured,
     published: the leaderboard.
 
     Pictures are put into the page up to `page_pictures.MOST_BYTES`; the rest is linked. Names,
@@ -49,8 +50,9 @@ def write_page(
     manifests = [(folder, read_manifest(folder)) for folder in results.directories]
     value |= _names(results, manifests) | _lines(lines)
     value["failures"] = _failures(results, value)
+    sheets = [f for f in pictures_in(path.parent / "gallery") if f.name.startswith("sheet-")]
+    gallery = [pictures.take(file) for file in sheets]
     shown = _trace_pictures(path.parent / "traces", value, pictures)
-    gallery = [pictures.take(file) for file in pictures_in(path.parent / "gallery")]
     value["pictures"] = [[row, method, picture.inside] for row, method, picture in shown]
     script = _script()
     environment = Environment(

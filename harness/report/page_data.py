@@ -39,7 +39,7 @@ def packed_traces(results: Results, curves: metrics.IoUCurves) -> tuple[dict[str
     traces, ious = curves.traces, curves.ious
     order = {name: n for n, name in enumerate(results.datasets)}
     rows = traces[_ROW].drop_duplicates()
-    rows = rows.assign(place=rows["dataset"].map(order))
+    rows = rows.assign(place=rows["dataset"].map(order).astype(int))
     rows = rows.sort_values(["place", "simulator", "seed", "instance"], ignore_index=True)
     row_of = pd.MultiIndex.from_frame(rows[_ROW]).get_indexer(
         pd.MultiIndex.from_frame(traces[_ROW])

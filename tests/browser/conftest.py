@@ -1,18 +1,79 @@
-"""Runs of any size, made up from formulas and written as trace files straight away."""
+"""A headless Chromium that opens report pages, and made-up runs of any size to be shown.
 
-from collections.abc import Sequence
+Tests that need the browser are skipped where there is none.
+"""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 
 from isegbench.harness.manifest import DatasetEntry, Invocation, Manifest, MethodEntry, Protocol
 from isegbench.harness.store import SCHEMA
 
+SWITCHES = (
+    *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
 
-def made_up_run(
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A browser with a window of 1280 x 900, light, without animation."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+    browser = shutil.which("chromium") or shutil.which("google-chrome")
+    chromedriver = shutil.which("chromedriver")
+    if browser is None or chromedriver is None:
+        pytest.skip("needs Chromium and chromedriver, which are not here")
+    options = webdriver.ChromeOptions()
+    options.binary_location = browser
+    for switch in SWITCHES:
+        options.add_argument(switch)
+    options.add_argument(f"--user-data-dir={tmp_path_factory.mktemp('profile')}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    # Selenium would otherwise look for drivers to download.
+    os.environ["SE_OFFLINE"] = "true"
+    service = webdriver.ChromeService(executable_path=chromedriver)
+    made = webdriver.Chrome(options=options, service=service)
+    made.set_script_timeout(60)
+    yield made
+    made.quit()
+
+
+@pytest.fixture
+def show(driver: Any) -> Callable[..., Any]:
+    """`show(path, width=1280, dark=False)`: open a page and wait until it is ready."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    def open_page(path: Path, width: int = 1280, dark: bool = False) -> Any:
+        size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
+        driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        motion = {"name": "prefers-reduced-motion", "value": "reduce"}
+        driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme, motion]})
+        driver.get_log("browser")
+        driver.get(path.resolve().as_uri())
+        ready = "return document.documentElement.dataset.ready"
+        WebDriverWait(driver, 60).until(lambda one: one.execute_script(ready))
+        return driver
+
+    return open_page
+
+
+@pytest.fixture(scope="session")
+def made_up_run() -> Callable[..., Path]:
+    """`made_up_run(directory, methods, {dataset: instances})`: a run made up from formulas."""
+    return write_made_up
+
+
+def write_made_up(
     directory: Path, methods: Sequence[str], datasets: dict[str, int], clicks: int = 20
 ) -> Path:
     """A run of methods that get better the later they are named, on so many instances each."""
