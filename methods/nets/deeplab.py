@@ -43,7 +43,7 @@ class PooledBranch(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.gap(x).expand(-1, -1, *x.shape[2:])
+        return resize(self.gap(x), x.shape[2:])
 
 
 class Pyramid(nn.Module):
