@@ -200,14 +200,14 @@ def _panels(
 def _draw_lines(
     panel: "Axes", lines: pd.DataFrame, column: str, look: Mapping[str, Look], clicks: int
 ) -> None:
-    present = [name for name in look if (lines["method"] == name).any()]
+    present = [name for name in look if name in set(lines["method"])]
     every = 4 if len(present) >= _CROWDED and clicks > 8 else 1
     # Drawn last to first, so that where lines meet the first method stays on top.
     for number, name in reversed(list(enumerate(present))):
         of_method = lines.loc[lines["method"] == name]
         for _, line in of_method.groupby("simulator", observed=True):
             x, y = line["click"].to_numpy(), 100 * line[column].to_numpy()
-            if line["low"].notna().any():
+            if np.isfinite(line["low"].to_numpy(float)).any():
                 panel.fill_between(
                     x,
                     100 * line["low"].to_numpy(),

@@ -63,18 +63,18 @@ def choose(
     areas = _areas(run, dataset)
     if method not in areas:
         raise UserError(f"{run.directory} holds no finished trace of {method} to show")
-    own = areas[method].dropna().sort_values(kind="stable")
+    own = pd.Series(areas[method]).dropna().sort_values(kind="stable")
     differences = pd.DataFrame()
     if against is not None and against in areas:
         differences = areas[[method, against]].dropna()
-        gap = (differences[method] - differences[against]).abs()
+        gap = pd.Series(differences[method] - differences[against]).abs()
         differences = differences.loc[gap.sort_values(ascending=False, kind="stable").index]
         differences = differences[differences[method] != differences[against]]
     return Chosen(
         method,
         against,
-        tuple(_choices(own.head(count).to_frame())),
-        tuple(_choices(own.tail(count)[::-1].to_frame())),
+        tuple(_choices(own.to_frame().head(count))),
+        tuple(_choices(own.to_frame().tail(count)[::-1])),
         tuple(_choices(differences.head(count))),
     )
 

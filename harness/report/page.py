@@ -137,7 +137,7 @@ def _lines(lines: Lines) -> dict[str, Any]:
     named = (("iou", lines.means, "mean_iou"), ("success", lines.shares, "share"))
     for kind, frame, column in named:
         charts[kind] = [
-            [*key, int(part["click"].iloc[0]), *(rounded(part[c]) for c in (column, "low", "high"))]
+            [*key, int(part["click"].iloc[0]), *(rounded(part[c]) for c in (column, "low", "high"))]  # pyright: ignore
             for key, part in frame.groupby(["dataset", "method", "simulator"], sort=False)
         ]
     charts["speed"] = [

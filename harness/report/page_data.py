@@ -38,18 +38,16 @@ def packed_traces(results: Results, curves: metrics.IoUCurves) -> tuple[dict[str
     """
     traces, ious = curves.traces, curves.ious
     order = {name: n for n, name in enumerate(results.datasets)}
-    rows = traces[_ROW].drop_duplicates()
-    rows = rows.assign(place=rows["dataset"].map(order).astype(int))
+    rows = pd.DataFrame(traces[_ROW]).drop_duplicates()
+    rows = rows.assign(place=[order[name] for name in rows["dataset"]])
     rows = rows.sort_values(["place", "simulator", "seed", "instance"], ignore_index=True)
-    row_of = pd.MultiIndex.from_frame(rows[_ROW]).get_indexer(
-        pd.MultiIndex.from_frame(traces[_ROW])
-    )
+    row_of = rows.set_index(_ROW).index.get_indexer(traces.set_index(_ROW).index)
     methods = {name: n for n, name in enumerate(results.methods)}
-    cell = row_of * len(methods) + traces["method"].map(methods).to_numpy(int)
+    cell = row_of * len(methods) + np.array([methods[name] for name in traces["method"]], int)
     cells = len(rows) * len(methods)
 
     status = np.zeros(cells, np.uint8)
-    status[cell] = traces["status"].map({name: n + 1 for n, name in enumerate(STATUSES)})
+    status[cell] = [STATUSES.index(name) + 1 for name in traces["status"]]
     iou = np.full((cells, ious.shape[1]), NOT_A_NUMBER, "<u2")
     iou[cell] = np.where(np.isnan(ious), NOT_A_NUMBER, np.round(1000 * np.nan_to_num(ious)))
     noc = np.zeros((cells, len(TARGETS)), "<u2")

@@ -118,7 +118,7 @@ def speed_points(results: Results, noc: pd.DataFrame) -> tuple[pd.DataFrame, str
         if all(value > 0 for value in spc):
             return points.assign(seconds=spc), "SPC: seconds per click, measured apart"
     points = points.merge(prediction_seconds(results.traces), on=BY)
-    return points[points["seconds"] > 0], "seconds per prediction, in the run"
+    return points.loc[points["seconds"] > 0], "seconds per prediction, in the run"
 
 
 def _save(folder: Path, stems: list[str], figure: "Figure") -> None:

@@ -3,10 +3,12 @@
 import doctest
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from isegbench.harness import metrics
@@ -16,7 +18,7 @@ from isegbench.harness.report.leaderboard import leaderboard
 from isegbench.harness.report.looks import looks
 from isegbench.harness.report.runs import load_results
 from isegbench.harness.report.write import write_report
-from isegbench.harness.report.write_figures import figure_lines, write_figures
+from isegbench.harness.report.write_figures import figure_lines, speed_points, write_figures
 
 ODD = r"my.py:A|b*c_<i>:k=$1&2%#{\x}~^[red]"
 
@@ -40,7 +42,6 @@ def run(write_run: Callable, trace: Callable) -> Path:
 
 
 def some_curves(ious: list[list[float]], trace: Callable, clicks: int) -> metrics.IoUCurves:
-    import pandas as pd
 
     from isegbench.harness.store import to_frame, to_table
 
@@ -191,3 +192,28 @@ def test_examples_in_docstrings() -> None:
     result = doctest.testmod(figures)
     assert result.failed == 0
     assert result.attempted > 0
+
+
+def test_speed_is_spc_where_a_timing_pass_covers_all(run: Path) -> None:
+    results = load_results(run)
+    noc = curves.mean_clicks(metrics.iou_curves(results.traces, 20), 0.9)
+    every = [
+        {"method": method, "dataset": dataset, "seconds": seconds}
+        for dataset in results.datasets
+        for method, seconds in (
+            ("good", 2.0),
+            (ODD, 3.0),
+            ("weak", 4.0),
+            ("lucky", 5.0),
+            ("broken", 6.0),
+        )
+    ]
+    points, time = speed_points(replace(results, timing=pd.DataFrame(every)), noc)
+    assert time.startswith("SPC")
+    told = points.set_index(["dataset", "method"])["seconds"]
+    assert told["grabcut", "good"] == 2
+    assert told["sbd[0:2]", "weak"] == 4
+    some = pd.DataFrame(every[:-3])
+    points, time = speed_points(replace(results, timing=some), noc)
+    assert time == "seconds per prediction, in the run"
+    assert set(points["seconds"].round(6)) == {0.1}
