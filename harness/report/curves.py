@@ -1,6 +1,7 @@
 """The numbers behind the figures: what happens with each further click, and what it costs."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,48 +22,57 @@ def image_bands(ious: np.ndarray, traces: pd.DataFrame) -> tuple[np.ndarray, np.
     return statistics.mean_interval(ious, statistics.cluster_codes(traces[image].to_numpy()))
 
 
-def mean_curves(curves: metrics.IoUCurves, bands: Bands | None = None) -> pd.DataFrame:
-    """Mean IoU after each click, for each data set, method and simulator.
+@dataclass(frozen=True)
+class LineCurves:
+    """What happens with each further click, by line: data set, method and simulator.
 
-    Columns: `dataset, method, simulator, click, mean_iou, low, high, traces`; low and high are
-    NaN without bands; traces is how many the mean is over. Starts with the first click after
-    which every scored trace has a prediction.
+    All have the columns `dataset, method, simulator`, and `low, high`, NaN without bands.
+    means: `click, mean_iou, traces`, mean IoU from the first click after which every scored trace
+    has a prediction; traces is how many the mean is over. shares: `click, share, traces`, of the
+    traces that have reached the target by each click of the budget; one that reached it stays a
+    success, even where a later click made its mask worse, so this is the distribution function of
+    NoC. noc: `noc`, mean clicks to the target, where never counts as the budget.
     """
-    parts = []
+
+    means: pd.DataFrame
+    shares: pd.DataFrame
+    noc: pd.DataFrame
+
+
+def line_curves(curves: metrics.IoUCurves, target: float, bands: Bands | None = None) -> LineCurves:
+    """The curves of all lines, with intervals where `bands` gives them.
+
+    target: an IoU in [0, 1], of shares and noc.
+    """
+    means, shares, noc = [], [], []
+    budget = curves.ious.shape[1]
+    clicks = np.arange(1, budget + 1)
     for key, rows in _lines(curves):
         ious = curves.ious[rows]
-        means = ious.mean(axis=0)
-        known = np.flatnonzero(~np.isnan(means))
-        low = high = np.full(len(means), np.nan)
-        if bands is not None and len(known):
-            low, high = bands(ious, curves.traces.iloc[rows])
-        columns = key | {"click": known + 1, "mean_iou": means[known]}
-        columns |= {"low": low[known], "high": high[known], "traces": len(rows)}
-        parts.append(pd.DataFrame(columns))
-    return _joined(parts, [*BY, "click", "mean_iou", "low", "high", "traces"])
-
-
-def success_curves(
-    curves: metrics.IoUCurves, target: float, bands: Bands | None = None
-) -> pd.DataFrame:
-    """The share of traces that have reached an IoU by each click.
-
-    target: an IoU in [0, 1]. Columns: `dataset, method, simulator, click, share, low, high,
-    traces`, for every click of the budget. A trace that reached the target stays a success, even
-    where a later click made its mask worse: the curve is the distribution function of NoC@target.
-    """
-    parts = []
-    for key, rows in _lines(curves):
-        reached = metrics.clicks_to_reach(curves.ious[rows], target)
-        clicks = np.arange(1, curves.ious.shape[1] + 1)
-        by_then = (reached[:, None] <= clicks).astype(float)
-        low = high = np.full(len(clicks), np.nan)
+        reached = metrics.clicks_to_reach(ious, target)[:, None]
+        needed = np.where(np.isnan(reached), budget, reached)
+        # One bootstrap for all three: drawing is what takes its time.
+        values = np.hstack([ious, reached <= clicks, needed])
+        low = high = np.full(values.shape[1], np.nan)
         if bands is not None:
-            low, high = bands(by_then, curves.traces.iloc[rows])
-        columns = key | {"click": clicks, "share": by_then.mean(axis=0)}
-        columns |= {"low": low, "high": high, "traces": len(rows)}
-        parts.append(pd.DataFrame(columns))
-    return _joined(parts, [*BY, "click", "share", "low", "high", "traces"])
+            low, high = bands(values, curves.traces.iloc[rows])
+        mean = values.mean(axis=0)
+        known = np.flatnonzero(~np.isnan(mean[:budget]))
+        parts = (known, budget + np.arange(budget), [2 * budget])
+        names = (
+            (means, "mean_iou", {"click": known + 1, "traces": len(rows)}),
+            (shares, "share", {"click": clicks, "traces": len(rows)}),
+            (noc, "noc", {}),
+        )
+        for (frames, column, more), part in zip(names, parts, strict=True):
+            numbers = {column: mean[part], "low": low[part], "high": high[part]}
+            frames.append(pd.DataFrame(key | more | numbers))
+    by_click = [*BY, "click", "traces"]
+    return LineCurves(
+        _joined(means, [*by_click, "mean_iou", "low", "high"]),
+        _joined(shares, [*by_click, "share", "low", "high"]),
+        _joined(noc, [*BY, "noc", "low", "high"]),
+    )
 
 
 def noc_distribution(curves: metrics.IoUCurves, target: float) -> pd.DataFrame:
@@ -79,21 +89,6 @@ def noc_distribution(curves: metrics.IoUCurves, target: float) -> pd.DataFrame:
         columns = key | {"click": np.arange(budget + 1), "count": counts, "traces": len(rows)}
         parts.append(pd.DataFrame(columns))
     return _joined(parts, [*BY, "click", "count", "traces"])
-
-
-def mean_clicks(
-    curves: metrics.IoUCurves, target: float, bands: Bands | None = None
-) -> pd.DataFrame:
-    """NoC@target of each line of a report: `dataset, method, simulator, noc, low, high`."""
-    parts = []
-    for key, rows in _lines(curves):
-        needed = metrics.clicks_to_reach(curves.ious[rows], target)
-        needed = np.where(np.isnan(needed), curves.ious.shape[1], needed)
-        low = high = np.array([np.nan])
-        if bands is not None:
-            low, high = bands(needed[:, None], curves.traces.iloc[rows])
-        parts.append(pd.DataFrame(key | {"noc": [needed.mean()], "low": low, "high": high}))
-    return _joined(parts, [*BY, "noc", "low", "high"])
 
 
 def prediction_seconds(traces: pd.DataFrame) -> pd.DataFrame:

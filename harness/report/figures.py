@@ -24,7 +24,7 @@ def curves_figure(
 ) -> "Figure":
     """Mean IoU against clicks, with a band where intervals are known.
 
-    means: as `curves.mean_curves` gives it. clicks: the budget, the end of the x axes.
+    means: as `curves.line_curves` gives it. clicks: the budget, the end of the x axes.
     """
     figure, panels = _panels(means, datasets, look)
     for panel, dataset in zip(panels, datasets, strict=False):
@@ -46,7 +46,7 @@ def success_figure(
 ) -> "Figure":
     """The share of instances that have reached an IoU, against clicks.
 
-    shares: as `curves.success_curves` gives it for this target.
+    shares: as `curves.line_curves` gives it for this target.
     """
     figure, panels = _panels(shares, datasets, look)
     for panel, dataset in zip(panels, datasets, strict=False):

@@ -74,7 +74,7 @@ def choose(
         method,
         against,
         tuple(_choices(own.to_frame().head(count))),
-        tuple(_choices(own.to_frame().tail(count)[::-1])),
+        tuple(_choices(own.to_frame().tail(count).iloc[::-1])),
         tuple(_choices(differences.head(count))),
     )
 

@@ -13,11 +13,9 @@ from ..timing import seconds_per_click
 from .curves import (
     BY,
     Bands,
-    mean_clicks,
-    mean_curves,
+    line_curves,
     noc_distribution,
     prediction_seconds,
-    success_curves,
 )
 from .figures import curves_figure, distribution_figure, speed_figure, success_figure
 from .looks import looks
@@ -34,8 +32,8 @@ TARGET = 0.90
 
 @dataclass(frozen=True)
 class Lines:
-    """What the figures show: `curves.mean_curves`; `curves.success_curves` and
-    `curves.noc_distribution` for TARGET; `speed_points`, and what its seconds are."""
+    """What the figures show: means and shares of `curves.line_curves`, and
+    `curves.noc_distribution`, for TARGET; `speed_points`, and what its seconds are."""
 
     means: pd.DataFrame
     shares: pd.DataFrame
@@ -46,12 +44,9 @@ class Lines:
 
 def figure_lines(results: Results, curves: metrics.IoUCurves, bands: Bands | None = None) -> Lines:
     """The numbers of all figures, computed once for the files and the page."""
-    return Lines(
-        mean_curves(curves, bands),
-        success_curves(curves, TARGET, bands),
-        noc_distribution(curves, TARGET),
-        *speed_points(results, mean_clicks(curves, TARGET, bands)),
-    )
+    lines = line_curves(curves, TARGET, bands)
+    counts = noc_distribution(curves, TARGET)
+    return Lines(lines.means, lines.shares, counts, *speed_points(results, lines.noc))
 
 
 def write_figures(folder: Path, results: Results, lines: Lines) -> dict[str, str]:
@@ -104,11 +99,11 @@ def speed_points(results: Results, noc: pd.DataFrame) -> tuple[pd.DataFrame, str
     """NoC and seconds of each method, as `figures.speed_figure` takes them, and what the seconds
     are. Bounds are left out: they compute nothing.
 
-    noc: as `curves.mean_clicks` gives it. The seconds are SPC when the timing pass of the run
+    noc: as `curves.line_curves` gives it. The seconds are SPC when the timing pass of the run
     covers every method and data set there is to show, otherwise those of the run itself.
     """
     competing = [name for name, entry in results.methods.items() if not entry.sees_truth]
-    points = noc[noc["method"].isin(competing)]
+    points = noc.loc[noc["method"].isin(competing)]
     if not results.timing.empty:
         timed = results.timing.groupby(["dataset", "method"])
         seconds = {key: seconds_per_click(rows) for key, rows in timed}

@@ -52,7 +52,7 @@ def some_curves(ious: list[list[float]], trace: Callable, clicks: int) -> metric
 
 def test_mean_curves_are_the_mean_of_what_counts(run: Path) -> None:
     results = load_results(run)
-    means = curves.mean_curves(metrics.iou_curves(results.traces, 20))
+    means = curves.line_curves(metrics.iou_curves(results.traces, 20), 0.9).means
     lines = {key: part for key, part in means.groupby(["method", "dataset"])}
     odd = lines[ODD, "grabcut"]
     assert odd["click"].tolist() == list(range(3, 21))
@@ -70,7 +70,7 @@ def test_mean_curves_are_the_mean_of_what_counts(run: Path) -> None:
 
 def test_the_figure_draws_those_numbers(run: Path) -> None:
     results = load_results(run)
-    means = curves.mean_curves(metrics.iou_curves(results.traces, 20))
+    means = curves.line_curves(metrics.iou_curves(results.traces, 20), 0.9).means
     look = looks(results.methods)
     figure = figures.curves_figure(means, ["grabcut", "sbd[0:2]"], look, 20)
     panels = [panel for panel in figure.axes if panel.get_visible()]
@@ -107,7 +107,7 @@ def test_curves_are_files_that_open(run: Path) -> None:
 def test_success_and_distribution_agree_with_noc(run: Path) -> None:
     results = load_results(run)
     of = metrics.iou_curves(results.traces, 20)
-    shares = curves.success_curves(of, 0.85)
+    shares = curves.line_curves(of, 0.85).shares
     good = shares[(shares["method"] == "good") & (shares["dataset"] == "grabcut")]
     assert good["share"].tolist() == [0.0, *[1.0] * 19]
     broken = shares[(shares["method"] == "broken")]
@@ -125,7 +125,7 @@ def test_success_and_distribution_agree_with_noc(run: Path) -> None:
 
 def test_a_success_is_kept_when_a_later_click_spoils_it(trace: Callable) -> None:
     of = some_curves([[0.5, 0.95, 0.3], [0.2, 0.3, 0.4]], trace, 4)
-    assert curves.success_curves(of, 0.9)["share"].tolist() == [0.0, 0.5, 0.5, 0.5]
+    assert curves.line_curves(of, 0.9).shares["share"].tolist() == [0.0, 0.5, 0.5, 0.5]
     counts = curves.noc_distribution(of, 0.9).set_index("click")["count"]
     assert counts.to_dict() == {0: 1, 1: 0, 2: 1, 3: 0, 4: 0}
 
@@ -139,13 +139,15 @@ def test_bands_are_asked_for_each_line_and_drawn(run: Path) -> None:
         asked.append((rows["method"].iloc[0], ious.shape))
         return ious.min(axis=0) - 0.1, ious.max(axis=0) + 0.1
 
-    means = curves.mean_curves(of, bands)
-    assert ("good", (2, 20)) in asked
+    means = curves.line_curves(of, 0.9, bands).means
+    assert ("good", (2, 41)) in asked
     good = means[(means["method"] == "good") & (means["dataset"] == "grabcut")]
     np.testing.assert_allclose(good["low"], good["mean_iou"] - 0.1)
     figure = figures.curves_figure(means, ["grabcut"], looks(results.methods), 20)
     assert len(figure.axes[0].collections) == 6
-    figure = figures.curves_figure(curves.mean_curves(of), ["grabcut"], looks(results.methods), 20)
+    figure = figures.curves_figure(
+        curves.line_curves(of, 0.9).means, ["grabcut"], looks(results.methods), 20
+    )
     assert not figure.axes[0].collections
 
 
@@ -178,7 +180,7 @@ def test_many_methods_stay_inside_the_figure(trace: Callable) -> None:
     from isegbench.harness.store import to_frame, to_table
 
     frame = to_frame(to_table(trace([0.5, 0.9], name) for name in names))
-    means = curves.mean_curves(metrics.iou_curves(frame, 20))
+    means = curves.line_curves(metrics.iou_curves(frame, 20), 0.9).means
     figure = figures.curves_figure(means, ["grabcut"], looks(dict.fromkeys(names, entry)), 20)
     figure.draw_without_rendering()
     (legend,) = figure.legends
@@ -196,17 +198,11 @@ def test_examples_in_docstrings() -> None:
 
 def test_speed_is_spc_where_a_timing_pass_covers_all(run: Path) -> None:
     results = load_results(run)
-    noc = curves.mean_clicks(metrics.iou_curves(results.traces, 20), 0.9)
+    noc = curves.line_curves(metrics.iou_curves(results.traces, 20), 0.9).noc
     every = [
         {"method": method, "dataset": dataset, "seconds": seconds}
         for dataset in results.datasets
-        for method, seconds in (
-            ("good", 2.0),
-            (ODD, 3.0),
-            ("weak", 4.0),
-            ("lucky", 5.0),
-            ("broken", 6.0),
-        )
+        for seconds, method in enumerate(["good", ODD, "weak", "lucky", "broken"], start=2)
     ]
     points, time = speed_points(replace(results, timing=pd.DataFrame(every)), noc)
     assert time.startswith("SPC")
