@@ -18,8 +18,8 @@ setup: .venv/installed
 	@touch $@
 
 demo: setup
-	$(BIN)/isegbench run --method nearest-click --method geodesic --method grabcut \
-	    --method random-walker --method graph-cut --dataset samples --clicks 6 \
+	$(BIN)/isegbench run --method nearest-click --method geodesic --method graph-cut \
+	    --method random-walker --dataset samples --clicks 6 \
 	    --executor ray --workers 2 --out $(DEMO)
 	$(BIN)/isegbench report $(DEMO)
 

@@ -40,10 +40,10 @@ def test_there_is_a_leaderboard():
 
 
 def readme_rows(board: Path) -> list[str]:
-    """The rows of a stored leaderboard as the README has them: no note marks, no counts."""
+    """The rows of a stored leaderboard as the README has them: no notes, intervals or counts."""
     lines = (board / "report" / "leaderboard.md").read_text().splitlines()
     measured = [line for line in lines if line.startswith("| ") and line.endswith("| 0 |")]
-    bare = [re.sub(r" ?[¹²³⁴⁵⁶⁷⁸⁹⁰]+", "", line) for line in measured]
+    bare = [re.sub(r" ?([¹²³⁴⁵⁶⁷⁸⁹⁰]+|<sub>.*?</sub>)", "", line) for line in measured]
     return ["|".join(line.split("|")[:10]) + "|" for line in bare]
 
 
