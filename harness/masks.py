@@ -73,8 +73,9 @@ def read_masks(directory: Path) -> Iterator[tuple[tuple, EncodedMask]]:
             for line in file:
                 try:
                     record = json.loads(line)
+                    height, width = record["size"]
                     key = tuple(record[name] for name in TRACE_KEY)
-                    found[key] = EncodedMask(*record["size"], record["counts"])
+                    found[key] = EncodedMask(height, width, record["counts"])
                 except (ValueError, KeyError, TypeError):
                     # Half a line: its trace was not written either, and has been computed again.
                     continue
@@ -91,7 +92,8 @@ def write_coco(directory: Path, instances: pd.DataFrame) -> list[Path]:
     """
     from .report.naming import file_names
 
-    image_of = {(row.dataset, row.instance): row.image for row in instances.itertuples()}
+    columns = [instances[name].astype("str") for name in ("dataset", "instance", "image")]
+    image_of = {(dataset, name): image for dataset, name, image in zip(*columns, strict=True)}
     groups: dict[tuple[str, str], list[tuple[tuple, EncodedMask]]] = {}
     for key, mask in read_masks(directory):
         groups.setdefault((key[1], key[0]), []).append((key, mask))
@@ -117,7 +119,7 @@ def _coco(
     images: dict[str, dict[str, Any]] = {}
     annotations = []
     for number, ((_, _, simulator, seed, instance), mask) in enumerate(members, start=1):
-        name = image_of.get((dataset, instance), instance)
+        name: str = image_of.get((dataset, instance)) or instance
         size = {"height": mask.height, "width": mask.width}
         image = images.setdefault(name, {"id": len(images) + 1, "file_name": name, **size})
         encoded = _run_lengths(mask)

@@ -85,9 +85,9 @@ def replay_instance(
     ref = _find(manifest, dataset, instance, data_root)
     wanted = [method] if method else list(manifest.methods)
     return [
-        _replay(manifest, name, traces[traces["method"] == name], ref)
+        _replay(manifest, name, traces.loc[traces["method"] == name], ref)
         for name in wanted
-        if (traces["method"] == name).any()
+        if name in set(traces["method"])
     ]
 
 
@@ -106,7 +106,7 @@ def _find(manifest: Manifest, dataset: str, instance: str, data_root: Path | Non
 
 def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef) -> Replayed:
     entry = manifest.methods[name]
-    trace = trace[(trace["seed"] == trace["seed"].min()) & (trace["click"] > 0)]
+    trace = trace.loc[(trace["seed"] == trace["seed"].min()) & (trace["click"] > 0)]
     if trace.empty:
         raise UserError(f"{name} failed on {ref.name} before its first prediction")
     recorded = Recorded.of(trace)

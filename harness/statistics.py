@@ -127,7 +127,8 @@ def compare(
         raise UserError(f"{len(method)} and {len(baseline)} values cannot be paired")
     differences = np.asarray(method, np.float64) - np.asarray(baseline, np.float64)
     if not len(differences):
-        return Paired(*[float("nan")] * 4, 0, 0, 0)
+        unknown = float("nan")
+        return Paired(unknown, unknown, unknown, unknown, 0, 0, 0)
     low, high = mean_interval(differences, clusters, seed=seed)
     positive, negative = int((differences > 0).sum()), int((differences < 0).sum())
     wins, losses = (negative, positive) if lower_is_better else (positive, negative)

@@ -90,13 +90,13 @@ def time_run(
         for method in chosen_methods:
             built = plan_method(manifest.methods[method].spec).built
             for dataset in chosen_datasets:
-                mine = traces[(traces["method"] == method) & (traces["dataset"] == dataset)]
+                mine = traces.loc[(traces["method"] == method) & (traces["dataset"] == dataset)]
                 if mine.empty:
                     continue
                 refs = _refs(manifest, dataset, _spread(mine, instances), data_root)
                 rows = _time(built, method, mine, refs, warm_up, on_instance)
                 same = (found["method"] == method) & (found["dataset"] == dataset)
-                found = pd.concat([found[~same], rows], ignore_index=True)
+                found = pd.concat([found.loc[~same], rows], ignore_index=True)
                 write_whole(directory / FILE, found.to_parquet(index=False))
     if found.empty:
         raise UserError(f"{directory} holds no whole trace to time a method on")
@@ -143,8 +143,8 @@ def _time(
     on_instance: OnInstance | None,
 ) -> pd.DataFrame:
     timed = _Timed(method)
-    seed = int(traces["seed"].min())
-    traces = traces[(traces["seed"] == seed) & (traces["click"] > 0)]
+    seed = int(traces["seed"].to_numpy().min())
+    traces = traces.loc[(traces["seed"] == seed) & (traces["click"] > 0)]
     by_instance = dict(list(traces.groupby("instance", sort=False)))
     rows: list[tuple] = []
     for index, ref in enumerate([*refs[:warm_up], *refs]):

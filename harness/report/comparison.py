@@ -64,10 +64,10 @@ def _against(
     pairs = one.merge(other, on=[*_KEY, "seed"], suffixes=("", "_baseline"))
     columns = {"value": "mean", "value_baseline": "mean", "image": "first"}
     pairs = pairs.groupby(_KEY, sort=True, observed=True).agg(columns).reset_index()
-    pairs = pairs.dropna(subset=["value", "value_baseline"])
+    pairs = pairs.loc[pairs["value"].notna() & pairs["value_baseline"].notna()]
     rows = []
     for dataset in datasets:
-        for simulator, part in pairs[pairs["dataset"] == dataset].groupby("simulator"):
+        for simulator, part in pairs.loc[pairs["dataset"] == dataset].groupby("simulator"):
             values, others = part["value"].to_numpy(), part["value_baseline"].to_numpy()
             found = statistics.compare(
                 values, others, part["image"].to_numpy(), metrics.lower_is_better(metric)

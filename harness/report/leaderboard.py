@@ -154,7 +154,7 @@ def _timing(results: Results, method: str, dataset: str) -> dict[str, Any]:
     if results.timing.empty:
         return {"timed_on": ""}
     timing = results.timing
-    mine = timing[(timing["method"] == method) & (timing["dataset"] == dataset)]
+    mine = timing.loc[(timing["method"] == method) & (timing["dataset"] == dataset)]
     devices = ", ".join(sorted(mine["device"].unique()))
     where = f"{devices}; {mine['instance'].nunique()} instances" if len(mine) else ""
     return {"SPC": seconds_per_click(mine), "timed_on": where}

@@ -277,10 +277,10 @@ def _remarks(frame: pd.DataFrame, shown: dict[str, list[str]]) -> list[str]:
             f"instances ({first['subset']}). "
             "Not comparable with numbers on all of it."
         )
-    unusual = _unusual(first)
+    unusual = _unusual(first.to_dict())
     if unusual:
         remarks.append(f"Departs from the common protocol: {'; '.join(unusual)}.")
-    if frame["contaminated"].any():
+    if any(frame["contaminated"].tolist()):
         remarks.append("‡ Trained on this data set.")
     stop_at = frame["stop_at"].iloc[0]
     if not pd.isna(stop_at):
@@ -310,7 +310,7 @@ def _remarks(frame: pd.DataFrame, shown: dict[str, list[str]]) -> list[str]:
     return remarks
 
 
-def _unusual(row: pd.Series) -> list[str]:
+def _unusual(row: dict) -> list[str]:
     """Where the protocol of a table is not the one most papers share."""
     found = []
     if row["simulator"] != COMMON_SIMULATOR:
