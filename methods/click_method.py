@@ -1,6 +1,6 @@
 """What f-BRS and RITM share as methods: zoom-in, flip averaging, batches and BRS modes."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, cast
 
@@ -81,6 +81,23 @@ class ClickMethod(Method):
         self.clicks_shown = CLICKS_SHOWN[mode] if clicks_shown is None else clicks_shown
         self.brs = brs
         self.threshold = brs.threshold
+        self.departures = tuple(self._departures())
+
+    def _departures(self) -> Iterator[str]:
+        """The settings of the authors' evaluation that others do not share."""
+        if self.threshold != Method.threshold:
+            yield f"object above {self.threshold:g}"
+        if self.flip:
+            yield "logits averaged with those of the mirrored image"
+        if self.zoom is not None:
+            yield self.zoom_departure(self.zoom)
+
+    def zoom_departure(self, zoom: ZoomIn) -> str:
+        """What to say of the zoom-in beside the numbers."""
+        target = f"{self.zoom_target or zoom.target} pixels"
+        special = [] if self.zoom_target else [f"{n} on {d}" for d, n in ZOOM_TARGETS.items()]
+        longest = f"{target} ({', '.join(special)})" if special else target
+        return f"zooms in from the second click on, longest side {longest}"
 
     def prepare(self, image: Tensor) -> Tensor:
         """(1, 3, H, W) uint8 RGB -> float32 as the network wants it."""

@@ -59,6 +59,9 @@ class FCFI(ClickMethod):
     ) -> None:
         file = resolve(weights, "fcfi")
         network = load_fcfi(load_checkpoint(file.path), str(file.path))
+        hrnet = isinstance(network.feature_extractor, FeedbackHRNet)
+        self.as_released = zoom == "released"
+        self.released = RELEASED["hrnet" if hrnet else "resnet"] if self.as_released else {}
         super().__init__(
             network,
             mode="NoBRS",
@@ -70,14 +73,12 @@ class FCFI(ClickMethod):
             brs=BrsSettings(threshold=threshold),
         )
         self.weights = used(file)
-        hrnet = isinstance(network.feature_extractor, FeedbackHRNet)
-        self.as_released = zoom == "released"
-        self.released = RELEASED["hrnet" if hrnet else "resnet"] if self.as_released else {}
-        if self.as_released:
-            self.departures = (_footnote(self.released),)
 
     def prepare(self, image: Tensor) -> Tensor:
         return image.float().div(255)
+
+    def zoom_departure(self, zoom: ZoomIn) -> str:
+        return _footnote(self.released) if self.as_released else super().zoom_departure(zoom)
 
     def zoom_for(self, session: Session) -> ZoomIn | None:
         if session.dataset not in self.released:

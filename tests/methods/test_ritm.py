@@ -174,3 +174,11 @@ def test_a_bare_state_dict_is_refused(tmp_path):
 def test_it_is_built_by_name(checkpoint):
     method = methods.build(f"ritm:weights={checkpoint()},device=cpu")
     assert (method.mode, method.opening, method.threshold) == ("NoBRS", "click", 0.49)
+
+
+def test_it_says_how_its_authors_evaluate(checkpoint):
+    said = "; ".join(RITM(checkpoint(), device="cpu").departures)
+    for word in ("0.49", "mirrored", "400 pixels (600 on davis)"):
+        assert word in said
+    plain = RITM(checkpoint(), device="cpu", zoom=False, flip=False, threshold=0.5)
+    assert plain.departures == ()
