@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 _EXPORTS = {"run": "benchmark", "load_run": "report.runs", "read_traces": "store"}
 
-__all__ = list(_EXPORTS)
+__all__ = ["load_run", "read_traces", "run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -27,14 +27,12 @@ def checked_mask(probabilities: Any, shape: tuple[int, int], threshold: float) -
         )
     if str(probabilities.dtype).removeprefix("torch.") != "float32":
         raise MethodError(f"predict returned dtype {probabilities.dtype}; must be float32")
-    if tensor:
-        probabilities = probabilities.detach()
-        low, high = (float(extreme) for extreme in probabilities.aminmax())
-    else:
-        low, high = float(probabilities.min()), float(probabilities.max())
+    values = probabilities.detach() if tensor else probabilities  # pyright: ignore
+    extremes = values.aminmax() if tensor else (values.min(), values.max())
+    low, high = (float(extreme) for extreme in extremes)
     if not (low >= 0.0 and high <= 1.0):
-        raise MethodError(_range_problem(probabilities, low, high))
-    mask = probabilities > threshold
+        raise MethodError(_range_problem(values, low, high))
+    mask = values > threshold
     return mask.cpu().numpy() if tensor else mask
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import ray
+from ray import cloudpickle, exceptions
 
 from ..errors import DataError, IsegbenchError, UserError
 from ..plan import Job
@@ -141,10 +142,10 @@ class _Run:
         piece = next(piece for held, piece in member.pieces if held == future)
         try:
             traces, busy = ray.get(future)
-        except ray.exceptions.RayTaskError as error:
+        except exceptions.RayTaskError as error:
             cause = error.cause if isinstance(error.cause, Exception) else error
             raise cause if isinstance(cause, IsegbenchError) else error from None
-        except ray.exceptions.RayError as error:
+        except exceptions.RayError as error:
             yield from self._bury(member, error)
             return
         member.pieces = deque(held for held in member.pieces if held[1] is not piece)
@@ -217,7 +218,8 @@ def _shipment(job: Job) -> bytes:
     """What a worker needs to know of a job, as bytes that need no file of ours on its machine."""
     method = (job.method.name, job.method.build)
     simulator = (job.simulator_name, job.simulator)
-    return ray.cloudpickle.dumps((method, simulator, job.seed, job.settings))
+    contents = (method, simulator, job.seed, job.settings)
+    return cloudpickle.dumps(contents)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def let_own_files_travel() -> None:
@@ -225,7 +227,7 @@ def let_own_files_travel() -> None:
     simulator, in a partial decoder. Workers may not see those files."""
     for name, module in list(sys.modules.items()):
         if name.startswith("isegbench_user_"):
-            ray.cloudpickle.register_pickle_by_value(module)
+            cloudpickle.register_pickle_by_value(module)
 
 
 def _held(ref: InstanceRef) -> InstanceRef:

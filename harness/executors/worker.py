@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import ray
+from ray import cloudpickle
 
 from .. import engine
 from ..types import InstanceRef, Trace
@@ -30,7 +31,7 @@ class Worker:
 
     def _prepare(self, shipment: bytes, job: int) -> engine.Pairing:
         if self._pairing is None or job != self._job:
-            contents: Any = ray.cloudpickle.loads(shipment)
+            contents: Any = cloudpickle.loads(shipment)
             (method_name, build), (simulator_name, simulator), seed, self._settings = contents
             same = self._pairing is not None and self._pairing.method_name == method_name
             method = self._pairing.method if same and self._pairing else build()

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -74,6 +75,7 @@ def read_clicks(
     import pandas as pd
 
     path = Path(path)
+    frame: Any
     try:
         if path.suffix == ".csv":
             frame = pd.read_csv(path, dtype={"instance": str, "dataset": str})
@@ -86,21 +88,25 @@ def read_clicks(
     missing = [column for column in REQUIRED if column not in frame]
     if missing:
         raise UserError(f"replay: {path} lacks the column(s) {', '.join(missing)}")
+    if "click" in frame:  # row 0 of a trace stands for one that failed before its first click
+        frame = frame[frame["click"] > 0]
+    if frame[["y", "x"]].isna().any(axis=None):
+        raise UserError(f"replay: {path} has clicks without y or x")
     for column, value in chosen.items():
         if value is not None:
             if column not in frame:
                 raise UserError(f"replay: {path} has no column {column!r} to choose from")
             frame = frame[frame[column] == value]
     if "click" in frame:
-        frame = frame[frame["click"] > 0].sort_values("click", kind="stable")
+        frame = frame.sort_values("click", kind="stable")
     grouping = [column for column in ("dataset", "instance") if column in frame]
     return {
         (key[0] if len(key) == 2 else None, str(key[-1])): _clicks_of(path, key, group)
-        for key, group in frame.groupby(grouping, sort=False)
+        for key, group in frame.groupby(grouping, sort=False, observed=True)
     }
 
 
-def _clicks_of(path: Path, key: tuple, group) -> list[Click]:
+def _clicks_of(path: Path, key: tuple, group: Any) -> list[Click]:
     for column in _SEPARATES:
         if column in group and group[column].nunique() > 1:
             raise UserError(

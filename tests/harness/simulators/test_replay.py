@@ -51,6 +51,7 @@ def test_an_instance_without_clicks_costs_itself(tmp_path, discs, nearest_seed):
         (lambda d: d / "none.csv", "no such file"),
         (lambda d: clicks_file(d, [{"instance": "a", "y": 1, "x": 2}]), "lacks the column.*kind"),
         (lambda d: clicks_file(d, rows((1, 2, "leftish"))), "'leftish': must be one of"),
+        (lambda d: clicks_file(d, rows((None, 2, "positive"))), "clicks without y or x"),
         (
             lambda d: clicks_file(
                 d, rows((1, 2, "positive"), seed=0) + rows((1, 2, "positive"), seed=1)
