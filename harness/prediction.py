@@ -14,11 +14,11 @@ def checked_mask(probabilities: Any, shape: tuple[int, int], threshold: float) -
     is compared where it lies and only the mask travels. Raises MethodError unless it is a float32
     map of the image's shape with every value in [0, 1].
     """
-    tensor = hasattr(probabilities, "detach") and hasattr(probabilities, "aminmax")
-    if not tensor and not isinstance(probabilities, np.ndarray):
+    kind = type(probabilities)
+    tensor = hasattr(kind, "detach") and hasattr(kind, "aminmax")
+    if not tensor and not issubclass(kind, np.ndarray):
         raise MethodError(
-            f"predict returned {type(probabilities).__name__}; must be a NumPy array or a torch "
-            "tensor"
+            f"predict returned {kind.__name__}; must be a NumPy array or a torch tensor"
         )
     if tuple(probabilities.shape) != shape:
         raise MethodError(
@@ -27,7 +27,7 @@ def checked_mask(probabilities: Any, shape: tuple[int, int], threshold: float) -
         )
     if str(probabilities.dtype).removeprefix("torch.") != "float32":
         raise MethodError(f"predict returned dtype {probabilities.dtype}; must be float32")
-    values = probabilities.detach() if tensor else probabilities  # pyright: ignore
+    values = probabilities.detach() if tensor else probabilities
     extremes = values.aminmax() if tensor else (values.min(), values.max())
     low, high = (float(extreme) for extreme in extremes)
     if not (low >= 0.0 and high <= 1.0):
