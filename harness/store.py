@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Iterator
@@ -51,7 +52,7 @@ class Store:
     name nobody else can have. Use as a context manager: leaving it writes what is left.
     """
 
-    def __init__(self, directory: Path, flush_seconds: float = 0.5) -> None:
+    def __init__(self, directory: Path, flush_seconds: float = 0.1) -> None:
         self.directory = Path(directory)
         self._traces = self.directory / "traces"
         self._traces.mkdir(parents=True, exist_ok=True)
@@ -59,6 +60,9 @@ class Store:
         self._waiting: list[Trace] = []
         self._flushed_at = 0.0
         self._files = len(trace_files(self.directory))
+        self._lock = threading.RLock()
+        self._alarm: threading.Timer | None = None
+        self._problem: Exception | None = None
 
     def __enter__(self) -> "Store":
         return self
@@ -68,24 +72,46 @@ class Store:
         merge(self.directory)
 
     def add(self, trace: Trace) -> None:
-        """Keep a finished trace; on disk within `flush_seconds` of the next one at the latest."""
-        self._waiting.append(trace)
-        if trace.error is not None:
-            self._log_failure(trace)
-        if time.monotonic() - self._flushed_at >= self._flush_seconds:
-            self.flush()
+        """Keep a finished trace; it is on disk within `flush_seconds`, come another or not.
+
+        Raises UserError when this or an earlier one cannot be written.
+        """
+        with self._lock:
+            if self._problem:
+                raise self._problem
+            self._waiting.append(trace)
+            if trace.error is not None:
+                self._log_failure(trace)
+            wait = self._flushed_at + self._flush_seconds - time.monotonic()
+            if wait <= 0:
+                self.flush()
+            elif self._alarm is None:
+                self._alarm = threading.Timer(wait, self._flush_late)
+                self._alarm.daemon = True
+                self._alarm.start()
 
     def flush(self) -> None:
         """Write what is waiting."""
-        if self._waiting:
-            append_masks(self.directory, self._waiting)
-            _write(self._traces, to_table(self._waiting))
-            self._waiting.clear()
-            self._files += 1
-        self._flushed_at = time.monotonic()
-        if self._files > _MANY_FILES:
-            merge(self.directory)
-            self._files = len(trace_files(self.directory))
+        with self._lock:
+            if self._alarm:
+                self._alarm.cancel()
+                self._alarm = None
+            if self._waiting:
+                append_masks(self.directory, self._waiting)
+                _write(self._traces, to_table(self._waiting))
+                self._waiting.clear()
+                self._files += 1
+            self._flushed_at = time.monotonic()
+            if self._files > _MANY_FILES:
+                merge(self.directory)
+                self._files = len(trace_files(self.directory))
+
+    def _flush_late(self) -> None:
+        """Write what no further trace has come to push out; a problem waits for the next `add`."""
+        try:
+            self.flush()
+        except Exception as error:
+            self._problem = error
 
     def _log_failure(self, trace: Trace) -> None:
         record = dict(zip(KEY, trace.key, strict=True))

@@ -50,6 +50,10 @@ def test_every_module_is_in_the_wheel(members):
 
 def test_data_files_are_in_the_wheel(members):
     assert "isegbench/datasets/samples.json" in members
+    templates = ROOT / "harness" / "report" / "templates"
+    assert {
+        f"isegbench/harness/report/templates/{path.name}" for path in templates.iterdir()
+    } <= members
     for path in (ROOT / "results" / "published").glob("*.csv"):
         assert f"isegbench/results/published/{path.name}" in members
 

@@ -1,4 +1,5 @@
 import json
+import time
 
 import numpy as np
 import pandas as pd
@@ -150,6 +151,32 @@ def test_a_trace_is_on_disk_before_the_store_is_closed(tmp_path):
     store = Store(tmp_path, flush_seconds=0.0)
     store.add(trace("a"))
     assert finished(tmp_path) == {trace("a").key}
+
+
+def test_a_trace_reaches_the_disk_though_no_other_follows(tmp_path):
+    store = Store(tmp_path, flush_seconds=0.1)
+    store.add(trace("first"))
+    store.add(trace("second"))
+    deadline = time.monotonic() + 20
+    while len(finished(tmp_path)) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert finished(tmp_path) == {trace("first").key, trace("second").key}
+
+
+def test_a_full_disk_is_told_at_the_next_trace_and_costs_nothing_there(tmp_path, monkeypatch):
+    store = Store(tmp_path, flush_seconds=0.1)
+    store.add(trace("first"))
+
+    def full(path, content):
+        raise UserError(f"{path} cannot be written: No space left on device")
+
+    monkeypatch.setattr(store_module, "write_whole", full)
+    store.add(trace("second"))
+    with pytest.raises(UserError, match="No space left"):  # noqa: PT012
+        for number in range(200):
+            time.sleep(0.02)
+            store.add(trace(f"later{number}"))
+    assert finished(tmp_path) == {trace("first").key}
 
 
 def test_half_written_files_are_never_read(tmp_path):

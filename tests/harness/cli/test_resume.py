@@ -78,7 +78,7 @@ def test_killed_again_and_again(tmp_path, seed):
     pd.testing.assert_frame_equal(calm, shot, check_exact=True)
     computed = Counter(log.read_text().split())
     assert len(computed) == 24 * 3
-    # Only what was in flight, or finished within the last half second, is computed again.
+    # Only what was in flight, or finished within the last tenth of a second, is computed again.
     again = sum(computed.values()) - len(computed)
     assert again <= lost
 
