@@ -197,16 +197,26 @@ def _connect(address: str | None, workers: int | None, gpus: float) -> bool:
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if address is None:
         options |= {"include_dashboard": False, "num_cpus": max(workers or 0, os.cpu_count() or 1)}
-    try:
-        ray.init(address=address, **options)
-    except Exception as error:
-        where = f"reach the Ray cluster at {address}" if address else "start Ray on this machine"
-        raise UserError(f"cannot {where}: {error}") from error
+    _start(address, options)
     available = ray.cluster_resources().get("GPU", 0)
     if gpus > available:
         ray.shutdown()
         raise UserError(f"--gpus-per-worker {gpus:g}: the cluster has {available:g} GPU(s)")
     return True
+
+
+def _start(address: str | None, options: dict[str, Any]) -> None:
+    """Join a cluster, or start one here: tried again, as Ray gives a busy machine little time."""
+    attempts = 1 if address else 3
+    for attempt in range(1, attempts + 1):
+        try:
+            ray.init(address=address, **options)
+            return
+        except Exception as error:
+            ray.shutdown()
+            if attempt == attempts:
+                where = f"reach the Ray cluster at {address}" if address else "start Ray here"
+                raise UserError(f"cannot {where}: {error}") from error
 
 
 def _default_workers(gpus: float) -> int:

@@ -127,3 +127,22 @@ def test_more_gpus_than_there_are_is_refused(discs, monkeypatch):
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(UserError, match="--gpus-per-worker 5: the cluster has 0 GPU"):
         ray_pool._connect(None, 1, 5)
+
+
+def test_starting_ray_is_tried_again_and_reaching_a_cluster_is_not(monkeypatch):
+    tried = []
+
+    def init(address, **options):
+        tried.append(address)
+        if address or len(tried) < 3:
+            raise ConnectionError("the node timed out")
+
+    monkeypatch.setattr(ray, "init", init)
+    monkeypatch.setattr(ray, "shutdown", lambda: None)
+    ray_pool._start(None, {})
+    assert tried == [None] * 3
+    with pytest.raises(
+        UserError, match="cannot reach the Ray cluster at nowhere:1: the node timed"
+    ):
+        ray_pool._start("nowhere:1", {})
+    assert len(tried) == 4
