@@ -7,15 +7,14 @@ from typing import Any, Literal, cast
 import torch
 from torch import Tensor
 
-from ..harness.errors import UserError
 from ..harness.method import Paper, Probabilities, Session
 from ..harness.weights import resolve, used
 from .brs import BrsSettings
 from .click_method import ClickMethod, Inputs
 from .device import Device, resolve_device
-from .nets.checkpoint import load_checkpoint, state_of
+from .nets.checkpoint import load_checkpoint
 from .nets.fcfi import FCFINetwork, FeedbackHRNet, fcfi_network
-from .nets.isegm_models import fill
+from .nets.isegm_models import configured_network
 from .nets.resize import resize
 from .zoom_in import ZoomIn
 
@@ -106,18 +105,8 @@ class FCFI(ClickMethod):
 
 
 def load_fcfi(checkpoint: dict[str, Any], what: str) -> FCFINetwork:
-    """The network of a checkpoint with `config` and `state_dict`, weights in place.
-
-    what: how errors call the checkpoint. Raises UserError when it cannot be built or does not fit.
-    """
-    if "config" not in checkpoint or "state_dict" not in checkpoint:
-        raise UserError(
-            f"{what} is no FCFI checkpoint: it must hold 'config' and 'state_dict'. "
-            "A bare state dict may be one of f-BRS"
-        )
-    network = fcfi_network(checkpoint["config"], what)
-    fill(network, state_of(checkpoint), what)
-    return network
+    """The network of a FCFI checkpoint; errors as in `configured_network`."""
+    return configured_network(checkpoint, what, "FCFI", fcfi_network)
 
 
 def _footnote(released: dict[str, tuple[int, float]]) -> str:

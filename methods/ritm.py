@@ -4,15 +4,14 @@ from typing import Any
 
 from torch import Tensor
 
-from ..harness.errors import UserError
 from ..harness.method import Paper
 from ..harness.weights import resolve, used
 from .brs import BrsSettings
 from .click_method import ClickMethod, Mode
 from .device import Device, resolve_device
-from .nets.checkpoint import load_checkpoint, state_of
+from .nets.checkpoint import load_checkpoint
 from .nets.click_network import ClickNetwork
-from .nets.isegm_models import fill, ritm_network
+from .nets.isegm_models import configured_network, ritm_network
 from .zoom_in import ZoomIn
 
 
@@ -64,15 +63,5 @@ class RITM(ClickMethod):
 
 
 def load_ritm(checkpoint: dict[str, Any], what: str) -> ClickNetwork:
-    """The network of a checkpoint with `config` and `state_dict`, weights in place.
-
-    what: how errors call the checkpoint. Raises UserError when it cannot be built or does not fit.
-    """
-    if "config" not in checkpoint or "state_dict" not in checkpoint:
-        raise UserError(
-            f"{what} is no RITM checkpoint: it must hold 'config' and 'state_dict'. "
-            "A bare state dict may be one of f-BRS"
-        )
-    network = ritm_network(checkpoint["config"], what)
-    fill(network, state_of(checkpoint), what)
-    return network
+    """The network of a RITM checkpoint; errors as in `configured_network`."""
+    return configured_network(checkpoint, what, "RITM", ritm_network)

@@ -1,16 +1,18 @@
 """The f-BRS and RITM models, built from what their checkpoints say."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from torch import Tensor, nn
 
 from ...harness.errors import UserError, nearest
-from .checkpoint import fit
+from .checkpoint import fit, state_of
 from .click_network import ClickEncoding, ClickNetwork, Place
 from .deeplab import DeepLabV3Plus, LogitHead
 from .ocr import HRNetOCR
+
+Network = TypeVar("Network", bound=nn.Module)
 
 DEEPLAB_CUTS: dict[Place, str] = {"A": "backbone", "B": "pyramid", "C": "decoder"}
 HRNET_CUTS: dict[Place, str] = {"A": "trunk", "B": "trunk", "C": "context"}
@@ -162,6 +164,24 @@ def resnet_depth(backbone: Any, what: str) -> int:
     if match is None:
         raise UserError(f"{what} has backbone={backbone!r}: must be resnet34, 50, 101, 152")
     return int(match[1])
+
+
+def configured_network(
+    checkpoint: dict[str, Any], what: str, system: str, build: Callable[[Any, str], Network]
+) -> Network:
+    """The network of a checkpoint with `config` and `state_dict`, weights in place.
+
+    what: how errors call the checkpoint; system: what it should be of. build: makes the network
+    that a `config` describes. Raises UserError when it cannot be built or does not fit.
+    """
+    if "config" not in checkpoint or "state_dict" not in checkpoint:
+        raise UserError(
+            f"{what} is no {system} checkpoint: it must hold 'config' and 'state_dict'. "
+            "A bare state dict may be one of f-BRS"
+        )
+    network = build(checkpoint["config"], what)
+    fill(network, state_of(checkpoint), what)
+    return network
 
 
 def fill(network: nn.Module, state: Mapping[str, Any], what: str) -> None:
