@@ -7,6 +7,7 @@ from typing import Any
 from ..config import RunConfig
 from ..plan import Job
 from ..types import Trace
+from .status import Watch
 
 
 class Executor(ABC):
@@ -16,8 +17,11 @@ class Executor(ABC):
     """
 
     @abstractmethod
-    def run(self, jobs: Sequence[Job]) -> Iterator[Trace]:
-        """The traces of all instances of all jobs, in any order, each once."""
+    def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
+        """The traces of all instances of all jobs, in any order, each once.
+
+        watch: told of the workers; never by an executor that has none.
+        """
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:

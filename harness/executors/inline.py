@@ -7,12 +7,13 @@ from .. import engine
 from ..plan import Job
 from ..types import Trace
 from .executor import Executor
+from .status import Watch
 
 
 class Inline(Executor):
     """Runs one job after the other in this process, with the methods the plan has built."""
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Trace]:
+    def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         for job in jobs:
             pairing = engine.Pairing(
                 job.method.built, job.method.name, job.simulator, job.simulator_name, job.seed

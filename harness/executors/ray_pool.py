@@ -15,6 +15,7 @@ from ..errors import DataError, IsegbenchError, UserError
 from ..plan import Job
 from ..types import InstanceRef, Trace
 from .executor import Executor
+from .status import PoolStatus, Watch
 from .worker import Worker
 
 #: An instance whose worker died this often is set aside.
@@ -52,11 +53,18 @@ class RayPool(Executor):
     """
 
     def __init__(
-        self, workers: int | None = None, gpus_per_worker: float = 0, address: str | None = None
+        self,
+        workers: int | None = None,
+        gpus_per_worker: float = 0,
+        address: str | None = None,
+        runtime_env: dict[str, Any] | None = None,
+        ship_package: bool = False,
     ) -> None:
         self._workers = workers
         self._gpus = gpus_per_worker
         self._address = address
+        self._runtime_env = runtime_env
+        self._ship_package = ship_package
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -66,10 +74,12 @@ class RayPool(Executor):
             "address": self._address,
         }
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Trace]:
+    def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         started_here = _connect(self._address, self._workers, self._gpus)
         try:
             workers = self._workers or _default_workers(self._gpus)
+            if watch:
+                watch(PoolStatus(alive=workers, wanted=workers))
             yield from _Run(jobs, workers, self._gpus).traces()
         finally:
             if started_here:

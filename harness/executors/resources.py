@@ -1,0 +1,35 @@
+"""What a worker of a method occupies."""
+
+from dataclasses import dataclass
+
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What one worker of a method occupies on its node, as Ray counts it.
+
+    cpus: logical cores, also the threads its numerical libraries start. gpus: a share of one GPU
+    such as 0.25, or whole ones; None: what the run gives every worker. memory: bytes of main
+    memory to reserve, None: not reserved. Raises UserError for what no worker can have.
+    """
+
+    cpus: float = 1.0
+    gpus: float | None = None
+    memory: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("cpus", "gpus", "memory"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise UserError(f"resources: {name} = {value:g}: must not be negative")
+        if self.gpus is not None and self.gpus > 1 and self.gpus != int(self.gpus):
+            raise UserError(
+                f"resources: gpus = {self.gpus:g}: must be a share of one GPU or whole GPUs"
+            )
+
+    def __str__(self) -> str:
+        parts = [f"{self.cpus:g} CPU"]
+        parts += [f"{self.gpus:g} GPU"] if self.gpus else []
+        parts += [f"{self.memory / 2**30:.3g} GiB"] if self.memory else []
+        return ", ".join(parts)
