@@ -6,6 +6,7 @@ from . import checkpoints as checkpoints
 methods.register_lazily("nearest-click", f"{__name__}.nearest_click:NearestClick")
 methods.register_lazily("oracle", f"{__name__}.bounds:Oracle")
 methods.register_lazily("empty", f"{__name__}.bounds:Empty")
+methods.register_lazily("ellipse", f"{__name__}.ellipse:Ellipse")
 methods.register_lazily("graph-cut", f"{__name__}.graph_cut:GraphCut")
 methods.register_lazily("grabcut", f"{__name__}.grabcut:GrabCut")
 methods.register_lazily("random-walker", f"{__name__}.random_walker:RandomWalker")
