@@ -1,0 +1,130 @@
+"""Checkpoints of IOG's networks: the released ones, this package's own, and ImageNet's."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torchvision
+
+from ...harness.errors import UserError
+from ..nets.checkpoint import fit, load_checkpoint, state_of
+from .network import IOGNet
+from .refinement import IOGRefineNet
+
+#: The released networks' depth.
+RELEASED_DEPTH = 101
+
+#: The key under which a `.safetensors` file's metadata hold the configuration, as JSON.
+METADATA_KEY = "isegbench.config"
+
+Network = TypeVar("Network", IOGNet, IOGRefineNet)
+
+
+def load_network(path: Path | str, network: type[Network], depth: int | None = None) -> Network:
+    """The network of a checkpoint file, on the CPU.
+
+    A released file is a bare state dict of a network with 512-pixel sides; one saved by
+    `save_network` says what it is. depth: of the backbone; None takes the file's own, or 101 for
+    a released one. Entries `num_batches_tracked` may be missing, everything else must correspond.
+    Raises UserError with the difference.
+    """
+    checkpoint = load_checkpoint(path)
+    config = _config(Path(path), checkpoint)
+    if config.get("kind", network.kind) != network.kind:
+        raise UserError(f"{path} is a checkpoint of {config['kind']}, not of {network.kind}")
+    own = config.get("depth", depth or RELEASED_DEPTH)
+    if depth is not None and depth != own:
+        raise UserError(f"{path} has backbone=resnet{own}, not resnet{depth}")
+    sizes = {key: config[key] for key in ("side", "heads") if key in config}
+    made = network(own, **sizes)
+    state = state_of(checkpoint)
+    try:
+        fit(made, state, what=str(path))
+    except UserError as error:
+        raise UserError(f"{error}{_hint(state, network)}") from None
+    return made
+
+
+def save_network(
+    network: IOGNet | IOGRefineNet, path: Path | str, *, half: bool = False, **more: Any
+) -> None:
+    """Write a network and its configuration, as `.safetensors` or in torch's format.
+
+    half: floating-point weights in 16 bits. more: plain values to keep beside the configuration,
+    such as what the network was trained on; in torch's format also tensors (an optimiser's state).
+    Raises UserError when the package safetensors is needed and missing.
+    """
+    path = Path(path)
+    state = {
+        key: value.detach().cpu().half() if half and value.is_floating_point() else value.cpu()
+        for key, value in network.state_dict().items()
+    }
+    if path.suffix != ".safetensors":
+        torch.save({"state_dict": state, "config": network.config, **more}, path)
+        return
+    try:
+        from safetensors.torch import save_file  # pyright: ignore
+    except ImportError:
+        raise UserError(f"{path} needs the package safetensors: pip install safetensors") from None
+    contiguous = {key: value.contiguous() for key, value in state.items()}
+    save_file(contiguous, path, {METADATA_KEY: json.dumps({**network.config, **more})})
+
+
+def initialise_from_imagenet(
+    network: IOGNet | IOGRefineNet, state: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Give the backbone a classifier's weights; the two guidance channels of conv1 start at zero.
+
+    state: of torchvision's ResNet of the same depth; None downloads torchvision's own, trained
+    on ImageNet (IMAGENET1K_V1). Raises UserError when the download or the fit fails.
+    """
+    given = dict(_imagenet(network.depth) if state is None else state)
+    mapped = {key: value for key, value in given.items() if not key.startswith("fc.")}
+    colours = mapped["conv1.weight"]
+    wanted = network.backbone.conv1.weight
+    widened = torch.zeros_like(wanted, device=colours.device)
+    widened[:, : colours.shape[1]] = colours
+    mapped["conv1.weight"] = widened
+    fit(network.backbone, mapped, what="the ImageNet weights")
+
+
+def _imagenet(depth: int) -> Mapping[str, torch.Tensor]:
+    name = f"resnet{depth}"
+    try:
+        weights = torchvision.models.get_model_weights(name)["IMAGENET1K_V1"]  # type: ignore[index]
+        return weights.get_state_dict(progress=False, check_hash=True)
+    except (OSError, RuntimeError) as error:
+        raise UserError(
+            f"torchvision's ImageNet weights of {name} cannot be downloaded: {error}"
+        ) from error
+
+
+def _config(path: Path, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a checkpoint says of its network; empty for a bare state dict."""
+    if path.suffix == ".safetensors":
+        text = _metadata(path).get(METADATA_KEY)
+        config = json.loads(text) if text else {}
+    else:
+        config = checkpoint.get("config", {})
+    for key in ("depth", "side", "heads"):
+        if not isinstance(config.get(key, 0), int):
+            raise UserError(f"{path}: {key} must be a whole number, not {config[key]!r}")
+    return config
+
+
+def _metadata(path: Path) -> Mapping[str, str]:
+    """The text fields in the header of a `.safetensors` file that could be loaded."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        return json.loads(file.read(length)).get("__metadata__", {})
+
+
+def _hint(state: Mapping[str, torch.Tensor], network: type[IOGNet] | type[IOGRefineNet]) -> str:
+    refines = any(key.startswith("iog_points.") for key in state)
+    if refines and network.kind == IOGNet.kind:
+        return "\n  It is a refinement network: use iog-refine"
+    if network.kind == IOGRefineNet.kind and not refines and "psp4.stages.0.1.weight" in state:
+        return "\n  It is a three-point network: use iog"
+    return ""
