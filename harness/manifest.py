@@ -48,8 +48,9 @@ class MethodEntry(_Record):
 class DatasetEntry(_Record):
     """One data set of the run; the key in `Manifest.datasets` is its name in the traces.
 
-    instances: how many the data set holds. fingerprint: sha256 over their names, in order.
-    planned: how many this run is to score. subset: how they were chosen, for people.
+    instances: how many the data set holds here. fingerprint: sha256 over their names, in order.
+    planned: how many this run is to score. subset: how they were chosen, for people. published:
+    how many the data set holds as its authors gave it, where that is known.
     """
 
     spec: str
@@ -57,6 +58,7 @@ class DatasetEntry(_Record):
     fingerprint: str
     planned: int
     subset: str = "all"
+    published: int | None = None
 
 
 class Protocol(_Record):

@@ -207,6 +207,7 @@ def plan_dataset(named: Named, config: RunConfig) -> DatasetPlan:
         fingerprint=hashlib.sha256("\n".join(names).encode()).hexdigest(),
         planned=len(refs),
         subset=", ".join(subset) or "all",
+        published=dataset.expected[1] if dataset.expected else None,
     )
     return DatasetPlan(name, refs, entry)
 

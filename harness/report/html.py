@@ -9,7 +9,8 @@ def html_table(table: Table) -> str:
     """A `<table>` with its remarks and notes below, every text escaped.
 
     Classes to style: `leaderboard` and `published` on the table; `group` on the heading row of a
-    training set; `bound` on the row of a method that sees the truth; `value`, `best`, `interval`
+    training set; `bound` on the row of a method that sees the truth, `measured` on one
+    that is not published among those that are; `value`, `best`, `interval`
     and `raised` inside cells; `remarks` and `notes` on what follows.
 
     >>> html_table(Table("d", "<d>", ["A"], [Row([Cell("1 < 2", bold=True)])], published=True))
@@ -48,8 +49,8 @@ def _row(row: Row, text_columns: int) -> str:
         tag = 'th scope="row"' if index == 0 else "td"
         kind = "" if index < text_columns else ' class="number"'
         cells.append(f"<{tag}{kind}>{_cell(cell)}</{tag.split()[0]}>")
-    bound = ' class="bound"' if row.italic else ""
-    return f"<tr{bound}>{''.join(cells)}</tr>"
+    kind = ' class="bound"' if row.italic else ' class="measured"' if row.measured else ""
+    return f"<tr{kind}>{''.join(cells)}</tr>"
 
 
 def _cell(cell: Cell) -> str:

@@ -17,7 +17,7 @@ from .runs import Results, Run, curves_of, images_of, load_results
 #: IoU targets of NoC@t and NoF@t in percent, and clicks of mIoU@k, as the field's tables have them.
 NOC = (80, 85, 90, 95)
 NOF = (80, 85, 90, 95)
-MIOU = (1, 3, 5, 10, 20)
+MIOU = (1, 2, 3, 4, 5, 10, 20)
 #: The ends of a metric's interval stand in columns of its name and these endings.
 LOW, HIGH = "_low", "_high"
 
@@ -50,9 +50,9 @@ def leaderboard(
     `instances` and `images` (distinct ones scored), `traces` (finished, of any status), `planned`
     (traces the run is to have), `failures` (traces the method spoiled; they count against it),
     `excluded` (traces where data or simulator failed; they count for nobody); `chosen` of the
-    `available` instances of the data set and how (`subset`, "" for all); what the manifest says of
-    the method: `sees_truth, corrections, opening, weights, weights_sha256, trained_on,
-    contaminated` (trained on this data set), `departures`.
+    `available` instances of the data set as published and why (`subset`, "" for all); what the
+    manifest says of the method: `sees_truth, corrections, opening, weights, weights_sha256,
+    trained_on, contaminated` (trained on this data set), `departures`.
 
     Rows are sorted by data set, in the manifest's order, then best first: by NoC@90, then mIoU@20.
 
@@ -173,12 +173,11 @@ def _counts(curves: metrics.IoUCurves, rows: np.ndarray, planned: int) -> dict[s
 
 def _subset(results: Results, dataset: str) -> dict[str, Any]:
     entry = results.datasets[dataset]
-    whole = entry.planned == entry.instances
-    return {
-        "chosen": entry.planned,
-        "available": entry.instances,
-        "subset": "" if whole else entry.subset,
-    }
+    all_of_it = entry.published or entry.instances
+    why = [] if entry.planned == entry.instances else [entry.subset]
+    if entry.instances != all_of_it:
+        why.append(f"the copy scored here holds {entry.instances}")
+    return {"chosen": entry.planned, "available": all_of_it, "subset": ", ".join(why)}
 
 
 def _provenance(results: Results, method: str, dataset: str) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import pandas as pd
 from ..errors import UserError, nearest
 from ..metrics import lower_is_better
 from .leaderboard import HIGH, LOW, metric_columns
-from .published import published_table
 
 DASH = "–"
 
@@ -73,11 +72,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """Cells left to right. group: a rule separates rows of different groups."""
+    """Cells left to right. group: a rule separates rows of different groups. measured: stands in a
+    table of published numbers, and is not one."""
 
     cells: list[Cell]
     group: str = ""
     italic: bool = False
+    measured: bool = False
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Table:
         return found
 
 
-class _Notes:
+class Notes:
     """Numbered notes; equal ones share a number."""
 
     def __init__(self) -> None:
@@ -159,11 +160,11 @@ def _measured(dataset: str, frame: pd.DataFrame, metrics: list[str], intervals: 
     groups = [_group(record) for record in frame.to_dict("records")]
     frame = frame.assign(_group=groups, _trained=[group != UNTRAINED for group in groups])
     frame = frame.sort_values(["_trained", "_group"], kind="stable").reset_index(drop=True)
-    shown = {name: [_shown(name, value, frame) for value in frame[name]] for name in metrics}
+    shown = {name: [printed_value(name, value, frame) for value in frame[name]] for name in metrics}
     complete = frame["traces"].to_numpy() >= frame["planned"].to_numpy()
     competes = (complete & ~frame["sees_truth"].to_numpy(bool)).tolist()
     best = {name: _best(name, shown[name], competes) for name in metrics}
-    notes = _Notes()
+    notes = Notes()
     rows = []
     for index, record in enumerate(frame.to_dict("records")):
         about = notes.number(_about_method(record))
@@ -185,7 +186,8 @@ def _measured(dataset: str, frame: pd.DataFrame, metrics: list[str], intervals: 
     return Table(dataset, _title(dataset, frame), columns, rows, 1, notes.texts, remarks)
 
 
-def _shown(metric: str, value: float, frame: pd.DataFrame) -> str:
+def printed_value(metric: str, value: float, frame: pd.DataFrame) -> str:
+    """A number of a leaderboard as tables print it: DASH for none, IoU in percent."""
     if pd.isna(value):
         return DASH
     if metric.startswith("NoF"):
@@ -197,7 +199,9 @@ def _shown(metric: str, value: float, frame: pd.DataFrame) -> str:
 
 def _interval(metric: str, record: dict, frame: pd.DataFrame) -> str:
     ends = [record.get(metric + end, float("nan")) for end in (LOW, HIGH)]
-    return "" if pd.isna(ends).any() else "–".join(_shown(metric, end, frame) for end in ends)
+    return (
+        "" if pd.isna(ends).any() else "–".join(printed_value(metric, end, frame) for end in ends)
+    )
 
 
 def _group(record: dict) -> str:
@@ -324,34 +328,3 @@ def _unusual(row: dict) -> list[str]:
 
 def _at(metric: str) -> int:
     return int(metric.partition("@")[2] or 0)
-
-
-def published_tables(published: pd.DataFrame, datasets: Iterable[str]) -> list[Table]:
-    """A table of published numbers for each data set that has any, grouped by training set."""
-    tables = []
-    for dataset in datasets:
-        table = published_table(published, dataset)
-        if table.empty:
-            continue
-        metrics = list(table.columns[4:])
-        notes = _Notes()
-        rows = []
-        for record in table.to_dict("records"):
-            source = notes.number([f"Source: {record['source']}."])
-            group = record["train"] or "not stated"
-            first = not rows or rows[-1].group != group
-            cells = [
-                Cell(group if first else ""),
-                Cell(record["method"], dagger=True, notes=source),
-                Cell(record["backbone"] or DASH),
-                *(Cell(record[name] or DASH) for name in metrics),
-            ]
-            rows.append(Row(cells, group=group))
-        remark = (
-            "† Published numbers, not measured here. Simulators, budgets and code differ between "
-            "sources. IoU@k: mean IoU in percent after k clicks."
-        )
-        columns = ["Trained on", "Method", "Backbone", *metrics]
-        title = f"{dataset}: published numbers †"
-        tables.append(Table(dataset, title, columns, rows, 3, notes.texts, [remark], True))
-    return tables

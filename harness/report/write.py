@@ -7,8 +7,9 @@ from .curves import image_bands
 from .leaderboard import leaderboard_of
 from .page import write_page
 from .published import published_on, read_published
+from .published_tables import published_tables
 from .runs import Run, curves_of, load_results
-from .tables import SHOWN, measured_tables, published_tables
+from .tables import SHOWN, measured_tables
 from .write_figures import figure_lines, write_figures
 from .write_tables import TABLE_FORMATS, checked_formats, write_tables
 
@@ -27,8 +28,8 @@ def write_report(
     runs: run directories, or runs already loaded. formats: html (`index.html`, the page), and md,
     csv, tex of `leaderboard.*`.
     metrics, intervals: what the tables show, as for `tables.measured_tables`; csv has everything.
-    published: show published numbers too, in blocks of their own; with csv they go to
-    `published.csv`. Figures are drawn always, as `write_figures` says.
+    published: show published numbers too, in tables of their own with the measured ones first;
+    with csv they go to `published.csv`. Figures are drawn always, as `write_figures` says.
 
     Needs neither images nor torch nor ray. Raises UserError when the runs cannot be read or
     compared, for an unknown format, and when the folder cannot be written.
@@ -42,7 +43,7 @@ def write_report(
     lines = figure_lines(results, curves, image_bands)
     drawn = write_figures(folder, results, lines)
     tables = measured_tables(frame, metrics, intervals)
-    blocks = [] if numbers is None else published_tables(numbers, results.datasets)
+    blocks = [] if numbers is None else published_tables(numbers, results.datasets, frame)
     write_tables(folder, formats, frame, tables, blocks, [results.protocol], numbers, drawn)
     if "html" in formats:
         write_page(folder / "index.html", results, curves, lines, tables, blocks)

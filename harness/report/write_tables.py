@@ -12,8 +12,9 @@ from .latex import latex_document
 from .leaderboard import leaderboard_of
 from .markdown import escape, markdown_table
 from .published import published_on, read_published
+from .published_tables import published_tables
 from .runs import Results, Run, merge, merge_apart
-from .tables import DEFINITIONS, SHOWN, Table, measured_tables, published_tables
+from .tables import DEFINITIONS, SHOWN, Table, measured_tables
 
 TABLE_FORMATS = ("md", "csv", "tex")
 
@@ -75,7 +76,7 @@ def write_leaderboard(
     datasets = list(dict.fromkeys(name for results in groups for name in results.datasets))
     numbers = published_on(read_published(), datasets) if published else None
     tables = measured_tables(frame, metrics, intervals)
-    blocks = [] if numbers is None else published_tables(numbers, datasets)
+    blocks = [] if numbers is None else published_tables(numbers, datasets, frame)
     protocols = [results.protocol for results in groups]
     write_tables(folder, formats, frame, tables, blocks, protocols, numbers)
 

@@ -16,6 +16,8 @@ from rich.console import Console
 from isegbench.harness.errors import UserError
 from isegbench.harness.report import latex, markdown, naming
 from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
+from isegbench.harness.report.published import read_published
+from isegbench.harness.report.published_tables import published_tables
 from isegbench.harness.report.tables import DASH, Table, measured_tables
 from isegbench.harness.report.terminal import terminal_table
 from isegbench.harness.report.write import write_report
@@ -115,6 +117,18 @@ def test_notes_are_where_they_belong(run: Path) -> None:
     assert "no trace counts yet" in sbd.remarks[1]
 
 
+def test_a_copy_that_lacks_instances_says_so(write_run: Callable, trace: Callable) -> None:
+    entry = {"instances": 1, "planned": 1, "published": 50}
+    run = write_run([trace([0.95])], datasets={"grabcut": entry})
+    frame = leaderboard(run)
+    (table,) = measured_tables(frame)
+    assert table.remarks[0].startswith(
+        "Not the whole data set: 1 of 50 instances (the copy scored here holds 1)."
+    )
+    (block,) = published_tables(read_published(), ["grabcut"], frame)
+    assert not any(row.measured for row in block.rows)
+
+
 def test_a_subset_says_so(write_run: Callable, trace: Callable) -> None:
     entry = {"instances": 50, "planned": 1, "subset": "the first 1"}
     run = write_run([trace([0.95])], datasets={"grabcut": entry})
@@ -155,7 +169,12 @@ def test_published_numbers_stand_apart_and_are_marked(run: Path) -> None:
     measured, block, _, sbd = parse_markdown(text)
     assert block[0][:3] == ["Trained on", "Method", "Backbone"]
     assert len(block) > 30
-    assert all("†" in row[1] for row in block[1:])
+    ours = [row for row in block[1:] if "†" not in row[1]]
+    assert block[1][0] == "measured here"
+    assert [row[1].split()[0] for row in ours] == ["good", ODD, "weak", "broken"]
+    assert block.index(ours[-1]) == len(ours)
+    noc = block[0].index("NoC@85")
+    assert [row[noc] for row in ours] == ["2.00", "20.00", "20.00", "20.00"]
     assert not any("†" in cell for row in measured for cell in row)
     graph_cut = next(row for row in block if row[1].startswith("Graph cut"))
     assert graph_cut[block[0].index("NoC@90")] == ">20"
