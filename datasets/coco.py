@@ -27,9 +27,9 @@ class Coco(Dataset):
     def __init__(self, path: Path, images: Path | None = None) -> None:
         self.name = "coco"
         self.file = Path(path).expanduser()
-        content = _read(self.file)
+        content = read_content(self.file, "dataset coco")
         self._records = {record["id"]: record for record in content["images"]}
-        self._annotations = _in_image_order(self._records, content["annotations"])
+        self._annotations = in_image_order(self._records, content["annotations"])
         if not self._annotations:
             raise UserError(f"dataset coco: {self.file} has no annotation that is not a crowd")
         self.images = self._image_folder(images)
@@ -148,35 +148,38 @@ def _expand(counts: str) -> list[int]:
     return runs
 
 
-def _read(path: Path) -> dict[str, Any]:
-    """The annotations file, its outline checked. Raises UserError naming what is wrong."""
+def read_content(path: Path, what: str) -> dict[str, Any]:
+    """The annotations file, its outline checked.
+
+    what: who asks, for error messages. Raises UserError naming what is wrong.
+    """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"dataset coco: {path}: no such file") from None
+        raise UserError(f"{what}: {path}: no such file") from None
     except (OSError, ValueError) as error:
-        raise UserError(f"dataset coco: {path} cannot be read as JSON: {error}") from error
+        raise UserError(f"{what}: {path} cannot be read as JSON: {error}") from error
     if not isinstance(content, dict):
-        raise UserError(f"dataset coco: {path}: expected an object with images and annotations")
+        raise UserError(f"{what}: {path}: expected an object with images and annotations")
     for section, keys in {
         "images": ("id", "file_name"),
         "annotations": ("id", "image_id"),
     }.items():
         entries = content.get(section)
         if not isinstance(entries, list):
-            raise UserError(f"dataset coco: {path} has no list called {section!r}")
+            raise UserError(f"{what}: {path} has no list called {section!r}")
         ids: set[Any] = set()
         for index, entry in enumerate(entries):
             missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
             if missing:
-                raise UserError(f"dataset coco: {path}: {section}[{index}] has no {missing[0]!r}")
+                raise UserError(f"{what}: {path}: {section}[{index}] has no {missing[0]!r}")
             if entry["id"] in ids:
-                raise UserError(f"dataset coco: {path}: {section} has the id {entry['id']} twice")
+                raise UserError(f"{what}: {path}: {section} has the id {entry['id']} twice")
             ids.add(entry["id"])
     return content
 
 
-def _in_image_order(
+def in_image_order(
     images: dict[Any, Any], annotations: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """The annotations that are not crowds, those of one image together; strays at the end."""

@@ -1,6 +1,7 @@
 """A whole benchmark from Python: plan it, execute it, keep what comes."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -54,24 +55,44 @@ def execute(
     """
     if config.out is None:
         raise UserError("out is missing: name the directory the run is kept in")
-    plan = make_plan(config)
+    plan, out = make_plan(config), config.out
+
+    def write_masks() -> None:
+        write_coco(out, pd.read_parquet(out / INSTANCES))
+
+    carry_out(plan, out, config, on_start, on_trace, write_masks if config.save_masks else None)
+    return plan
+
+
+def carry_out(
+    plan: Plan,
+    out: Path,
+    config: RunConfig,
+    on_start: OnStart | None = None,
+    on_trace: OnTrace | None = None,
+    at_end: Callable[[], None] | None = None,
+) -> None:
+    """Compute what a plan has left to do into the directory `out`.
+
+    at_end: called however the computing ends, while nobody else can write to the directory.
+    Raises UserError when the directory belongs to a run with other settings.
+    """
     executor = make_executor(config)
-    with exclusive(config.out):
-        admit(config.out, describe(plan, executor, config))
-        record_instances(config.out, plan.instances())
-        jobs = plan.jobs(finished(config.out, config.retry_failures))
+    with exclusive(out):
+        admit(out, describe(plan, executor, config))
+        record_instances(out, plan.instances())
+        jobs = plan.jobs(finished(out, config.retry_failures))
         if on_start:
             on_start(jobs, _planned(plan) - sum(len(job.refs) for job in jobs))
         try:
-            with Store(config.out) as store:
+            with Store(out) as store:
                 for trace in executor.run(jobs) if jobs else ():
                     store.add(trace)
                     if on_trace:
                         on_trace(trace)
         finally:
-            if config.save_masks:
-                write_coco(config.out, pd.read_parquet(config.out / INSTANCES))
-    return plan
+            if at_end:
+                at_end()
 
 
 def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:

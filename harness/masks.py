@@ -8,8 +8,9 @@ data set and method, that `pycocotools.coco.COCO` opens.
 import json
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pandas as pd
@@ -66,20 +67,32 @@ def append_masks(directory: Path, traces: Iterable[Trace]) -> None:
 
 def read_masks(directory: Path) -> Iterator[tuple[tuple, EncodedMask]]:
     """(trace's key, mask) of all masks of a run; of a trace computed twice, the newer one."""
+    places = mask_places(directory)
+    if places:
+        with open(Path(directory) / FOLDER / LINES, "rb") as file:
+            for key, place in places.items():
+                yield key, mask_at(file, place)
+
+
+def mask_places(directory: Path) -> dict[tuple, int]:
+    """{trace's key: where in DIR/masks/masks.jsonl its newest mask begins, in bytes}."""
     path = Path(directory) / FOLDER / LINES
-    found: dict[tuple, EncodedMask] = {}
+    found: dict[tuple, int] = {}
     if path.exists():
-        with open(path, encoding="utf-8", errors="replace") as file:
+        place = 0
+        with open(path, "rb") as file:
             for line in file:
-                try:
-                    record = json.loads(line)
-                    height, width = record["size"]
-                    key = tuple(record[name] for name in TRACE_KEY)
-                    found[key] = EncodedMask(height, width, record["counts"])
-                except (ValueError, KeyError, TypeError):
-                    # Half a line: its trace was not written either, and has been computed again.
-                    continue
-    yield from found.items()
+                # Half a line: its trace was not written either, and has been computed again.
+                with suppress(ValueError, KeyError, TypeError):
+                    found[_key_and_mask(line)[0]] = place
+                place += len(line)
+    return found
+
+
+def mask_at(file: BinaryIO, place: int) -> EncodedMask:
+    """The mask that begins at a place in the open masks.jsonl."""
+    file.seek(place)
+    return _key_and_mask(file.readline())[1]
 
 
 def write_coco(directory: Path, instances: pd.DataFrame) -> list[Path]:
@@ -153,6 +166,13 @@ def _line(trace: Trace, mask: EncodedMask) -> str:
     record = dict(zip(TRACE_KEY, trace.key, strict=True))
     record |= {"size": [mask.height, mask.width], "counts": mask.counts}
     return json.dumps(record, ensure_ascii=False) + "\n"
+
+
+def _key_and_mask(line: bytes) -> tuple[tuple, EncodedMask]:
+    record = json.loads(line)
+    height, width = record["size"]
+    key = tuple(record[name] for name in TRACE_KEY)
+    return key, EncodedMask(height, width, record["counts"])
 
 
 def _ends_a_line(path: Path) -> bool:
