@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,11 @@ from typing import Any
 import pandas as pd
 
 from . import registry
-from .config import Named, RunConfig
+from .config import Named, RunConfig, read_resources
 from .dataset import Dataset
 from .engine import Settings
 from .errors import UserError, nearest
+from .executors.resources import Resources
 from .manifest import DatasetEntry, MethodEntry, PaperEntry, Protocol, WeightsEntry
 from .method import Method
 from .registry import Registry, Spec
@@ -30,13 +31,15 @@ _SLICE = re.compile(r"(?P<spec>.*)\[(?P<start>-?\d*):(?P<stop>-?\d*)\]", re.DOTA
 class MethodPlan:
     """A method to run: its name in traces, how to build it anywhere, and what it says of itself.
 
-    built: the one built here to check it and to describe it.
+    built: the one built here to check it and to describe it. resources: what a worker of it
+    occupies.
     """
 
     name: str
     build: Callable[[], Method]
     built: Method
     entry: MethodEntry
+    resources: Resources = field(default_factory=Resources)
 
 
 @dataclass(frozen=True)
@@ -131,11 +134,18 @@ def make_plan(config: RunConfig) -> Plan:
 
 def plan_method(named: Named) -> MethodPlan:
     """Build and describe one method."""
+    resources = Resources()
+    if isinstance(named, dict) and "resources" in named:
+        named = dict(named)
+        try:
+            resources = read_resources(named.pop("resources"))
+        except ValueError as error:
+            raise UserError(f"method {named.get('name')}: {error}") from None
     name, build = _resolve(registry.methods, named, Method)
     built = build()
     if not isinstance(built, Method):
         raise UserError(f"method {name}: {type(built).__name__} is not a subclass of Method")
-    return MethodPlan(name, build, built, describe_method(built, _full(named, name)))
+    return MethodPlan(name, build, built, describe_method(built, _full(named, name)), resources)
 
 
 def describe_method(method: Method, spec: str) -> MethodEntry:

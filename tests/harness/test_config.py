@@ -2,6 +2,8 @@ import pytest
 
 from isegbench.harness.config import make_config, read_config
 from isegbench.harness.errors import UserError
+from isegbench.harness.executors.resources import Resources
+from isegbench.harness.plan import make_plan, plan_method
 
 
 def write(tmp_path, text):
@@ -22,6 +24,29 @@ def test_a_file_describes_a_benchmark(tmp_path):
     assert (config.clicks, config.stop_at, config.seeds) == (5, 0.9, 1)
 
 
+#: Two methods with resources, the second of which are to be filled in.
+RESOURCES = """methods = [
+  {{name = "oracle", resources = {{gpus = 1}}}},
+  {{name = "geodesic", resources = {{{}}}}},
+]
+"""
+
+
+def test_a_method_says_what_its_workers_occupy(tmp_path):
+    text = RESOURCES.format('gpus = 0.25, cpus = 2, memory = "8GiB"') + 'datasets = "samples"\n'
+    config = make_config(read_config(write(tmp_path, text)))
+    oracle, geodesic = make_plan(config).methods
+    assert oracle.resources == Resources(1, 1, None)
+    assert geodesic.resources == Resources(2, 0.25, 8 * 2**30)
+    assert (geodesic.name, geodesic.entry.spec) == ("geodesic", "geodesic")
+    assert plan_method("oracle").resources == Resources()
+
+
+def test_resources_that_are_no_table_are_named():
+    with pytest.raises(UserError, match="method oracle: resources: 5: must be a table"):
+        plan_method({"name": "oracle", "resources": 5})
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -31,6 +56,14 @@ def test_a_file_describes_a_benchmark(tmp_path):
         ('executor = "slurm"\n', r"bench\.toml:1: executor = 'slurm': .*'inline' or 'ray'"),
         ("clicks = = 3\n", "not valid TOML"),
         ("methods = []\n", r"bench\.toml:1: methods"),
+        (RESOURCES.format("gpu = 1"), r"bench\.toml:3: methods: .*'gpu': did you mean 'gpus'"),
+        (RESOURCES.format("gpus = -1"), r"bench\.toml:3: methods: .*gpus = -1: .*equal to 0"),
+        (RESOURCES.format("gpus = 1.5"), r"bench\.toml:3: .*gpus = 1.5: .*share of one GPU"),
+        (RESOURCES.format("cpus = 'all'"), r"bench\.toml:3: .*cpus = 'all': .*valid number"),
+        (
+            RESOURCES.format("memory = '8 cups'"),
+            r"bench\.toml:3: .*memory = '8 cups': .*unit: cups",
+        ),
     ],
 )
 def test_errors_name_the_line_of_the_key(tmp_path, text, complaint):
