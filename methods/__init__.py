@@ -1,6 +1,6 @@
 """The built-in methods. Each registers its name here and is imported when it is first used."""
 
-from ..harness.registry import methods, simulators
+from ..harness.registry import methods, simulators, trainers
 from . import checkpoints as checkpoints
 
 methods.register_lazily("nearest-click", f"{__name__}.nearest_click:NearestClick")
@@ -12,6 +12,8 @@ methods.register_lazily("grabcut", f"{__name__}.grabcut:GrabCut")
 methods.register_lazily("random-walker", f"{__name__}.random_walker:RandomWalker")
 methods.register_lazily("geodesic", f"{__name__}.geodesic:Geodesic")
 methods.register_lazily("dextr", f"{__name__}.dextr:DEXTR")
+methods.register_lazily("iog", f"{__name__}.iog.iog:IOG")
+methods.register_lazily("iog-refine", f"{__name__}.iog.refine:IOGRefine")
 methods.register_lazily("forte", f"{__name__}.forte:Forte")
 methods.register_lazily("fbrs", f"{__name__}.fbrs:FBRS")
 methods.register_lazily("ritm", f"{__name__}.ritm:RITM")
@@ -19,3 +21,6 @@ methods.register_lazily("fcfi", f"{__name__}.fcfi:FCFI")
 
 # Played for one method only, as its authors' scripts do.
 simulators.register_lazily("dextr-released", f"{__name__}.dextr_released:DEXTRReleased")
+simulators.register_lazily("iog-released", f"{__name__}.iog.released:IOGReleased")
+
+trainers.register_lazily("iog", f"{__name__}.iog.training.trainer:IOGTrainer")

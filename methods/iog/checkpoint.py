@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -22,29 +23,67 @@ METADATA_KEY = "isegbench.config"
 Network = TypeVar("Network", IOGNet, IOGRefineNet)
 
 
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint file that was read: the tensors, and what it says of itself.
+
+    config: of the network; empty for a released file, which is a bare state dict of a network
+    with 512-pixel sides. trained_on: data sets its training saw, None if it does not say.
+    guidance: "outside" for a network that wants no inside point.
+    """
+
+    path: Path
+    state: Mapping[str, torch.Tensor]
+    config: Mapping[str, Any]
+    trained_on: tuple[str, ...] | None
+    guidance: str
+
+    def network(self, network: type[Network], depth: int | None = None) -> Network:
+        """The network it holds, on the CPU; parameters and errors as for `load_network`."""
+        config = self.config
+        if config.get("kind", network.kind) != network.kind:
+            raise UserError(f"{self.path} is a checkpoint of {config['kind']}, not {network.kind}")
+        own = config.get("depth", depth or RELEASED_DEPTH)
+        if depth is not None and depth != own:
+            raise UserError(f"{self.path} has backbone=resnet{own}, not resnet{depth}")
+        made = network(own, **{key: config[key] for key in ("side", "heads") if key in config})
+        try:
+            fit(made, self.state, what=str(self.path))
+        except UserError as error:
+            raise UserError(f"{error}{_hint(self.state, network)}") from None
+        return made
+
+
+def read_checkpoint(path: Path | str) -> Saved:
+    """Read a released file, or one written by `save_network`. Raises UserError."""
+    path = Path(path)
+    checkpoint = load_checkpoint(path)
+    about = checkpoint
+    config = checkpoint.get("config", {})
+    if path.suffix == ".safetensors":
+        text = _metadata(path).get(METADATA_KEY)
+        about = config = json.loads(text) if text else {}
+    for key in ("depth", "side", "heads"):
+        if not isinstance(config.get(key, 0), int):
+            raise UserError(f"{path}: {key} must be a whole number, not {config[key]!r}")
+    trained_on = about.get("trained_on")
+    return Saved(
+        path,
+        state_of(checkpoint),
+        config,
+        None if trained_on is None else tuple(trained_on),
+        about.get("guidance", "inside-outside"),
+    )
+
+
 def load_network(path: Path | str, network: type[Network], depth: int | None = None) -> Network:
     """The network of a checkpoint file, on the CPU.
 
-    A released file is a bare state dict of a network with 512-pixel sides; one saved by
-    `save_network` says what it is. depth: of the backbone; None takes the file's own, or 101 for
-    a released one. Entries `num_batches_tracked` may be missing, everything else must correspond.
-    Raises UserError with the difference.
+    depth: of the backbone; None takes the file's own, or 101 for a released one, which does not
+    say. Entries `num_batches_tracked` may be missing, everything else must correspond. Raises
+    UserError with the difference.
     """
-    checkpoint = load_checkpoint(path)
-    config = _config(Path(path), checkpoint)
-    if config.get("kind", network.kind) != network.kind:
-        raise UserError(f"{path} is a checkpoint of {config['kind']}, not of {network.kind}")
-    own = config.get("depth", depth or RELEASED_DEPTH)
-    if depth is not None and depth != own:
-        raise UserError(f"{path} has backbone=resnet{own}, not resnet{depth}")
-    sizes = {key: config[key] for key in ("side", "heads") if key in config}
-    made = network(own, **sizes)
-    state = state_of(checkpoint)
-    try:
-        fit(made, state, what=str(path))
-    except UserError as error:
-        raise UserError(f"{error}{_hint(state, network)}") from None
-    return made
+    return read_checkpoint(path).network(network, depth)
 
 
 def save_network(
@@ -52,8 +91,8 @@ def save_network(
 ) -> None:
     """Write a network and its configuration, as `.safetensors` or in torch's format.
 
-    half: floating-point weights in 16 bits. more: plain values to keep beside the configuration,
-    such as what the network was trained on; in torch's format also tensors (an optimiser's state).
+    half: floating-point weights in 16 bits. more: plain values to keep beside the configuration;
+    `trained_on` and `guidance` are read again, see `Saved`.
     Raises UserError when the package safetensors is needed and missing.
     """
     path = Path(path)
@@ -99,19 +138,6 @@ def _imagenet(depth: int) -> Mapping[str, torch.Tensor]:
         raise UserError(
             f"torchvision's ImageNet weights of {name} cannot be downloaded: {error}"
         ) from error
-
-
-def _config(path: Path, checkpoint: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a checkpoint says of its network; empty for a bare state dict."""
-    if path.suffix == ".safetensors":
-        text = _metadata(path).get(METADATA_KEY)
-        config = json.loads(text) if text else {}
-    else:
-        config = checkpoint.get("config", {})
-    for key in ("depth", "side", "heads"):
-        if not isinstance(config.get(key, 0), int):
-            raise UserError(f"{path}: {key} must be a whole number, not {config[key]!r}")
-    return config
 
 
 def _metadata(path: Path) -> Mapping[str, str]:

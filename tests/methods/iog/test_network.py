@@ -6,6 +6,7 @@ from isegbench.harness.errors import UserError
 from isegbench.methods.iog.checkpoint import (
     initialise_from_imagenet,
     load_network,
+    read_checkpoint,
     save_network,
 )
 from isegbench.methods.iog.heads import CoarseNet, FineNet, enlarge
@@ -119,6 +120,9 @@ def test_a_saved_network_says_what_it_is(tmp_path, network, suffix):
     path = tmp_path / f"net.{suffix}"
     net = lively(network(18, **SMALL))
     save_network(net, path, trained_on=["here"])
+    saved = read_checkpoint(path)
+    assert saved.trained_on == ("here",)
+    assert saved.guidance == "inside-outside"
     found = load_network(path, network)
     assert found.config == {"kind": network.kind, "depth": 18, "side": 64, "heads": 8}
     for key, value in net.state_dict().items():
@@ -126,7 +130,7 @@ def test_a_saved_network_says_what_it_is(tmp_path, network, suffix):
     with pytest.raises(UserError, match=r"has backbone=resnet18, not resnet50"):
         load_network(path, network, depth=50)
     other = IOGNet if network is IOGRefineNet else IOGRefineNet
-    with pytest.raises(UserError, match=f"is a checkpoint of {network.kind}, not of {other.kind}"):
+    with pytest.raises(UserError, match=f"is a checkpoint of {network.kind}, not {other.kind}"):
         load_network(path, other)
 
 

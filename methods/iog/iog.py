@@ -1,0 +1,61 @@
+"""IOG: an object from a box around it and a point inside it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from ...harness.errors import UserError
+from ...harness.method import Session
+from ...harness.weights import resolve
+from ..device import Device
+from .checkpoint import read_checkpoint
+from .method import Backbone, InsideOutside, Protocol, depth_of, used_weights
+from .network import IOGNet
+
+DEPARTURES: dict[Any, tuple[str, ...]] = {
+    "image": ("nothing farther than 30 pixels from the box of the corners is object",),
+    "released": (
+        "points are found in the 512 x 512 crop of the ground truth",
+        "the probability map is stretched from its minimum to its maximum and saved in 8 bits",
+        "nothing farther than 30 pixels from the object's box is object",
+    ),
+}
+
+
+class IOG(InsideOutside):
+    """Inside-Outside Guidance: the box of two corners, enlarged by 30 pixels, segmented once.
+
+    weights: a checkpoint's path or its name in `isegbench weights list`. backbone: checked against
+    the checkpoint; by default what the checkpoint says, or resnet101 for a released one.
+    protocol: `image` takes clicks on image pixels; `released` is the released evaluation, whose
+    points lie in the 512 x 512 view and whose mask goes through 8 bits: it needs the simulator
+    `iog-released`. threshold: the released evaluation reports 0.1, 0.2, ..., 0.9.
+    """
+
+    name = "iog"
+    corrections = False
+
+    def __init__(
+        self,
+        weights: str,
+        *,
+        backbone: Backbone | None = None,
+        protocol: Protocol = "image",
+        threshold: float = 0.5,
+        device: Device = "auto",
+    ) -> None:
+        file = resolve(weights, self.name)
+        saved = read_checkpoint(file.path)
+        if saved.guidance != "inside-outside":
+            raise UserError(
+                f"{file.path} was trained without an inside point: it is the first stage of iog-box"
+            )
+        network = saved.network(IOGNet, depth_of(backbone))
+        super().__init__(protocol, threshold, device, network.side)
+        self.weights = used_weights(file, saved.trained_on)
+        self.departures = DEPARTURES[protocol]
+        self.network = network.to(self.device).eval()
+
+    def _logits(self, sessions: Sequence[Session]) -> torch.Tensor:
+        return self.network.fine(self._inputs(sessions))
