@@ -12,5 +12,6 @@ for _name, _target in {
     "coco": "coco:Coco",
     "voc": "voc:VOC",
     "samples": "samples:Samples",
+    "boxes": "boxes:Boxes",
 }.items():
     datasets.register_lazily(_name, f"{__name__}.{_target}")

@@ -12,6 +12,7 @@ from . import (
     data,
     export,
     gallery,
+    label,
     leaderboard,
     listing,
     report,
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command("run")(run.run)
 app.command("report")(report.report)
+app.command("label")(label.label)
 app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)

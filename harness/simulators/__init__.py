@@ -7,5 +7,6 @@ for _name, _target in {
     "largest-component": "largest_component:LargestComponent",
     "random-error": "random_error:RandomError",
     "replay": "replay:Replay",
+    "given-box": "given_box:GivenBox",
 }.items():
     simulators.register_lazily(_name, f"{__name__}.{_target}")

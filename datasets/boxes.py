@@ -1,0 +1,143 @@
+"""Boxes without masks, for `isegbench label`: COCO JSON, or XML files of VOC and ILSVRC."""
+
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..harness.errors import DataError, UserError
+from ..harness.label_boxes import BoxDataset, GivenBox
+from ..harness.types import BACKGROUND, OBJECT, Blob, InstanceRef
+from .box_files import BoxFile, read_coco, read_xml
+from .decode import decode_image
+
+#: Edges are rounded to this many decimals, lest x + width end a hair beyond a whole number.
+_DECIMALS = 6
+
+
+class Boxes(BoxDataset):
+    """Boxes without masks: an instance's mask is its box, so that IoU has no meaning here.
+
+    path: a COCO JSON file, whose crowds are left out; one XML file of VOC or ILSVRC; or a folder
+    with XML files at any depth. images: the folder that COCO's `file_name` is relative to, or
+    with the photographs of the XML files: of the same stem, in the same sub-folder or directly in
+    it. Instances are named IMAGE_ID#ANNOTATION_ID, or XML_FILE#NUMBER.
+    """
+
+    def __init__(self, path: Path, images: Path) -> None:
+        self.name = "boxes"
+        self.file, self.folder = Path(path).expanduser(), Path(images).expanduser()
+        if not self.folder.is_dir():
+            raise UserError(f"boxes: images={images}: no such folder")
+        self._content: BoxFile
+        if self.file.is_dir() or self.file.suffix.lower() == ".xml":
+            self._content = read_xml(self.file, self.folder)
+        else:
+            self._content = read_coco(self.file)
+        if not self._content.boxes:
+            raise UserError(f"boxes: {self.file} holds no box that is not a crowd's")
+        self.images = self._content.images
+        self.categories = self._content.categories
+        self.crowds = self._content.crowds
+
+    def boxes(self) -> Sequence[GivenBox]:
+        return self._content.boxes
+
+    def instances(self) -> list[InstanceRef]:
+        """One reference per box; those of one image share the image's."""
+        blobs: dict[Any, Blob] = {}
+        records = {record["id"]: record for record in self.images}
+        for image_id, record in records.items():
+            blobs[image_id] = Blob(self.folder / record["file_name"])
+            _add_size(record, self.folder / record["file_name"])
+        refs = []
+        for box in self._content.boxes:
+            image = blobs.get(box.image_id)
+            if image is None:
+                image = blobs[box.image_id] = Blob(Path(f"(no image has id {box.image_id})"))
+            mask = self._encoded(box, records.get(box.image_id, {}))
+            names = (self.name, box.instance, str(box.image_id))
+            refs.append(InstanceRef(*names, image, mask, decode_image, decode_box))
+        return refs
+
+    def __len__(self) -> int:
+        return len(self._content.boxes)
+
+    def _encoded(self, box: GivenBox, record: dict[str, Any]) -> Blob:
+        content = {
+            "bbox": box.bbox,
+            "height": record.get("height"),
+            "width": record.get("width"),
+            "problem": self._content.problems.get(box.instance),
+        }
+        return Blob(json.dumps(content, separators=(",", ":")).encode(), "of the box")
+
+
+def decode_box(data: bytes) -> np.ndarray:
+    """(H, W) uint8: 1 in the pixels of a box, from what `Boxes` encodes.
+
+    Raises DataError when the box is damaged, empty or outside, or the image has no size.
+    """
+    content = json.loads(data)
+    if content["problem"]:
+        raise DataError(content["problem"])
+    height, width = content["height"], content["width"]
+    if not _is_size(height, width):
+        raise DataError("nobody says how large the image is, not even the image")
+    top, left, bottom, right = pixels_of(content["bbox"], height, width)
+    mask = np.full((height, width), BACKGROUND, np.uint8)
+    mask[top : bottom + 1, left : right + 1] = OBJECT
+    return mask
+
+
+def pixels_of(bbox: Any, height: int, width: int) -> tuple[int, int, int, int]:
+    """(top, left, bottom, right): the inclusive pixels that a COCO box covers, even in part.
+
+    bbox: [x, y, width, height], x and y of the box's outer edge, where pixel i reaches from i to
+    i + 1. What lies outside the (height, width) image is cut off. Raises DataError for a box that
+    is not four finite numbers, is empty, or lies outside altogether.
+
+    >>> pixels_of([10.3, 20, 5.2, 2], 100, 100)
+    (20, 10, 21, 15)
+    """
+    try:
+        x, y, wide, tall = (float(value) for value in bbox)
+    except (TypeError, ValueError):
+        raise DataError(f"bbox {bbox!r} is not [x, y, width, height]") from None
+    if not all(math.isfinite(value) for value in (x, y, wide, tall)):
+        raise DataError(f"bbox {bbox} is not four finite numbers")
+    if wide <= 0 or tall <= 0:
+        raise DataError(f"bbox {bbox} is empty: {wide:g} wide, {tall:g} high")
+    top, bottom = _pixels(y, tall, height)
+    left, right = _pixels(x, wide, width)
+    if top > bottom or left > right:
+        raise DataError(f"bbox {bbox} lies outside its image of {width}x{height}")
+    return top, left, bottom, right
+
+
+def _pixels(start: float, length: float, size: int) -> tuple[int, int]:
+    first = math.floor(round(start, _DECIMALS))
+    # A box may be thinner than the rounding.
+    last = max(math.ceil(round(start + length, _DECIMALS)) - 1, first)
+    return max(first, 0), min(last, size - 1)
+
+
+def _is_size(height: Any, width: Any) -> bool:
+    return isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
+
+
+def _add_size(record: dict[str, Any], path: Path) -> None:
+    """Complete a record that lacks the image's size from the image itself, if it can be read."""
+    if _is_size(record.get("height"), record.get("width")):
+        return
+    from PIL import ExifTags, Image  # reads no more than the header
+
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
+            record["width"], record["height"] = image.size[::-1] if turned else image.size
+    except Exception:  # loading the instance says what is wrong with it
+        record["width"] = record["height"] = None
