@@ -26,6 +26,8 @@ class RunConfig(BaseModel):
     methods that say no gpus. simulator: the same as a data set, one. clicks: the budget.
     stop_at: IoU at which a trace ends. seed, seeds: the first seed, and how many. executor:
     inline (this process) or ray. workers: Ray workers; gpus_per_worker may be a fraction.
+    ray_address: a running cluster. runtime_env: what Ray is to bring to its nodes, as `ray.init`
+    takes it; ship_package: isegbench itself, for nodes without it.
     batch_size: sessions per predict call. data_root: the folder that holds the data sets.
     limit: the first N instances of each data set. instances: a file with a name a line.
     time_limit: seconds per prediction. retry_failures: compute failed traces again.
@@ -46,6 +48,8 @@ class RunConfig(BaseModel):
     workers: int | None = Field(None, ge=1)
     gpus_per_worker: float = Field(0, ge=0)
     ray_address: str | None = None
+    runtime_env: dict[str, Any] | None = None
+    ship_package: bool = False
     batch_size: int = Field(1, ge=1)
     data_root: Path | None = None
     limit: int | None = Field(None, ge=1)
