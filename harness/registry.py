@@ -254,3 +254,4 @@ def bind(
 methods: "Registry[Any]" = Registry("method", "isegbench.methods")
 datasets: "Registry[Any]" = Registry("dataset", "isegbench.datasets")
 simulators: "Registry[Any]" = Registry("simulator", "isegbench.simulators")
+trainers: "Registry[Any]" = Registry("trainer", "isegbench.trainers")

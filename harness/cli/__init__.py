@@ -19,6 +19,7 @@ from . import (
     run,
     show,
     timing,
+    train,
     weights,
 )
 
@@ -38,6 +39,7 @@ app.command("leaderboard")(leaderboard.leaderboard)
 app.command("compare")(compare.compare)
 app.command("export")(export.export)
 app.command("time")(timing.time)
+app.command("train")(train.train)
 app.command("gallery")(gallery.gallery)
 app.command("show")(show.show)
 app.command("list")(listing.listing)

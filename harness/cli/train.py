@@ -1,0 +1,43 @@
+"""`isegbench train`: train what a TOML file describes, or go on with it."""
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    config: Annotated[Path, typer.Argument(help="A TOML file that describes a training.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The directory, made or resumed; wins over the file's.")
+    ] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder of the data sets; wins over the file's.")
+    ] = None,
+) -> None:
+    """Train a network; keep its weights, the curves, and all it takes to go on after a stop.
+
+    The same command again resumes, and comes to the same result as if nothing had stopped it.
+
+    Examples:
+
+    \b
+      isegbench train iog.toml --out results/training/iog
+    """
+    from rich.console import Console
+
+    from ..training import train as train_it
+    from .training_progress import TrainingProgress
+
+    console = Console(stderr=True)
+    given = {"out": out, "data_root": data_root}
+    try:
+        with TrainingProgress(console) as progress:
+            best = train_it(config, progress, **{k: v for k, v in given.items() if v is not None})
+    except KeyboardInterrupt:
+        console.print("\nStopped. To go on from the last checkpoint:")
+        console.print(f"  {shlex.join(['isegbench', *sys.argv[1:]])}", soft_wrap=True)
+        raise typer.Exit(130) from None
+    typer.echo(f"Weights: {best}\nCurves: {best.parents[1] / 'curves.png'}")

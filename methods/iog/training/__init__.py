@@ -1,0 +1,1 @@
+"""Training IOG's networks: samples, losses, the loop, and what it leaves behind."""

@@ -1,0 +1,33 @@
+"""The click that is added between two passes of the refinement network, while it is trained."""
+
+import numpy as np
+import torch
+from scipy.ndimage import distance_transform_edt
+
+from ..guidance import INSIDE, OUTSIDE, with_click
+
+
+def with_added_clicks(
+    guidance: torch.Tensor, logits: torch.Tensor, mask: torch.Tensor
+) -> torch.Tensor:
+    """Guidance with a click on what each crop's prediction gets wrong, a new tensor.
+
+    guidance: (N, 2, side, side) in 0..255. logits: (N, 1, side, side); the prediction is object
+    where they are positive. mask: (N, 1, side, side), object above 0.5. The click is where it is
+    farthest to what is right (beyond the crop nothing is), positive where the object was missed;
+    nothing is added to a crop without error.
+    """
+    predicted = (logits.detach() > 0)[:, 0].cpu().numpy()
+    wanted = (mask > 0.5)[:, 0].cpu().numpy()
+    maps = guidance.detach().float().cpu().numpy()
+    added = [_added(*each) for each in zip(maps, predicted, wanted, strict=True)]
+    return torch.from_numpy(np.stack(added)).to(guidance)
+
+
+def _added(maps: np.ndarray, predicted: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    error = predicted ^ wanted
+    if not error.any():
+        return maps
+    depth = np.asarray(distance_transform_edt(error))
+    row, column = divmod(int(depth.argmax()), depth.shape[1])
+    return with_click(maps, (row, column), INSIDE if wanted[row, column] else OUTSIDE)

@@ -1,0 +1,29 @@
+"""The trainer `iog`: all of IOG's networks, on one device or several."""
+
+from pathlib import Path
+from typing import Any
+
+from ....harness.rundir import exclusive
+from ....harness.training import Material, Trainer, Watch
+from .config import IOGTraining
+from .loop import Place, train_here
+from .record import admit
+from .weights import weights_path
+
+
+class IOGTrainer(Trainer):
+    """Trains IOG's three-point, refinement and outside-only networks."""
+
+    Config = IOGTraining
+
+    def train(self, config: Any, material: Material, watch: Watch) -> Path:
+        """Train; OUT then holds what `docs/training.md` says."""
+        with exclusive(config.out):
+            admit(config, material)
+            if config.devices > 1:
+                from .several import train_on_several
+
+                train_on_several(config, material, watch)
+            else:
+                train_here(config, material, watch, Place())
+        return weights_path(config, "best")
