@@ -72,6 +72,8 @@ class _Added:
 
 
 _entries: dict[str, WeightsEntry] = {}
+#: Files that somebody else has brought to this machine, by the name they were asked for.
+_carried: dict[str, WeightsFile] = {}
 
 
 def register(entry: WeightsEntry) -> None:
@@ -106,6 +108,8 @@ def resolve(name_or_path: str | Path, system: str) -> WeightsFile:
     must download: then with the link and the command that registers it.
     """
     text = str(name_or_path)
+    if text in _carried:
+        return _carried[text]
     path = Path(text).expanduser()
     if path.is_file():
         return _described(path, text)
@@ -126,6 +130,23 @@ def resolve(name_or_path: str | Path, system: str) -> WeightsFile:
 def used(file: WeightsFile) -> UsedWeights:
     """What the manifest and the leaderboard say about a checkpoint."""
     return UsedWeights(file.name, file.sha256, file.trained_on or ())
+
+
+def carry(file: WeightsFile) -> None:
+    """Let `file.name` mean this file in this process: a worker's copy of what the driver has."""
+    _carried[file.name] = file
+
+
+def at_hand(name: str) -> Path | None:
+    """Where the file that a user named lies on this machine, or None; downloads nothing."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    known = next((entry for entry in entries() if entry.name == name), None)
+    if known is not None:
+        return find(known)
+    record = _read_added().get(name)
+    return record.path if record is not None and record.path.is_file() else None
 
 
 def find(entry: WeightsEntry) -> Path | None:

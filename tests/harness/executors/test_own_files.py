@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import ray
 
-from isegbench.harness.executors.ray_pool import let_own_files_travel
+from isegbench.harness.executors.shipping import let_own_files_travel
 from isegbench.harness.registry import load_module
 from isegbench.harness.simulators.jitter import Jittered
 

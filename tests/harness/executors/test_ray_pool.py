@@ -11,7 +11,8 @@ import ray
 
 from isegbench import harness
 from isegbench.harness.errors import UserError
-from isegbench.harness.executors import ray_pool
+from isegbench.harness.executors import cluster as joining
+from isegbench.harness.executors.resources import Resources
 from isegbench.harness.method import Method
 from isegbench.harness.seeding import method_seed
 
@@ -29,9 +30,10 @@ def cluster():
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
-def test_two_workers_give_the_same_traces_to_the_bit(batch_size):
-    request = (["nearest-click", "geodesic", "grabcut"], ["samples[0:4]"], "random-error:jitter=1")
-    options = {"clicks": 4, "seeds": 2}
+def test_two_workers_give_the_same_traces_to_the_bit(batch_size, discs):
+    data = [discs(4), "samples[0:1]"]
+    request = (["nearest-click", "geodesic", "grabcut"], data, "random-error:jitter=1")
+    options = {"clicks": 2, "seeds": 2}
     inline = harness.run(*request, **options)
     pooled = harness.run(*request, executor="ray", workers=2, batch_size=batch_size, **options)
     pd.testing.assert_frame_equal(inline[STABLE], pooled[STABLE], check_exact=True)
@@ -126,7 +128,7 @@ def test_more_gpus_than_there_are_is_refused(discs, monkeypatch):
     monkeypatch.setattr(ray, "init", lambda **options: None)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
     with pytest.raises(UserError, match="--gpus-per-worker 5: the cluster has 0 GPU"):
-        ray_pool._connect(None, 1, 5)
+        joining.connect(None, 1, [Resources(gpus=5)])
 
 
 def test_starting_ray_is_tried_again_and_reaching_a_cluster_is_not(monkeypatch):
@@ -139,10 +141,10 @@ def test_starting_ray_is_tried_again_and_reaching_a_cluster_is_not(monkeypatch):
 
     monkeypatch.setattr(ray, "init", init)
     monkeypatch.setattr(ray, "shutdown", lambda: None)
-    ray_pool._start(None, {})
+    joining.start(None, {})
     assert tried == [None] * 3
     with pytest.raises(
         UserError, match="cannot reach the Ray cluster at nowhere:1: the node timed"
     ):
-        ray_pool._start("nowhere:1", {})
+        joining.start("nowhere:1", {})
     assert len(tried) == 4
