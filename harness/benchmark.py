@@ -1,6 +1,7 @@
 """A whole benchmark from Python: plan it, execute it, keep what comes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from . import environment
 from .config import RunConfig, make_config
 from .errors import UserError
 from .executors.executor import Executor, make_executor
+from .executors.status import Watch
 from .manifest import Invocation, Kept, Manifest, now
 from .masks import write_coco
 from .plan import Job, Plan, make_plan
@@ -46,12 +48,16 @@ def run(
 
 
 def execute(
-    config: RunConfig, on_start: OnStart | None = None, on_trace: OnTrace | None = None
+    config: RunConfig,
+    on_start: OnStart | None = None,
+    on_trace: OnTrace | None = None,
+    watch: Watch | None = None,
 ) -> Plan:
     """Run what a configuration describes into `config.out`, resuming what is there.
 
-    Raises UserError when the directory belongs to a run with other settings. However it ends,
-    finished traces are on disk, and their masks as COCO JSON where they are kept.
+    watch: told of the workers, where the executor has any. Raises UserError when the directory
+    belongs to a run with other settings. However it ends, finished traces are on disk, and their
+    masks as COCO JSON where they are kept.
     """
     if config.out is None:
         raise UserError("out is missing: name the directory the run is kept in")
@@ -60,7 +66,8 @@ def execute(
     def write_masks() -> None:
         write_coco(out, pd.read_parquet(out / INSTANCES))
 
-    carry_out(plan, out, config, on_start, on_trace, write_masks if config.save_masks else None)
+    at_end = write_masks if config.save_masks else None
+    carry_out(plan, out, config, on_start, on_trace, at_end, watch)
     return plan
 
 
@@ -71,6 +78,7 @@ def carry_out(
     on_start: OnStart | None = None,
     on_trace: OnTrace | None = None,
     at_end: Callable[[], None] | None = None,
+    watch: Watch | None = None,
 ) -> None:
     """Compute what a plan has left to do into the directory `out`.
 
@@ -85,14 +93,24 @@ def carry_out(
         if on_start:
             on_start(jobs, _planned(plan) - sum(len(job.refs) for job in jobs))
         try:
-            with Store(out) as store:
-                for trace in executor.run(jobs) if jobs else ():
+            with Store(out) as store, _closed(executor.run(jobs, watch) if jobs else ()) as traces:
+                for trace in traces:
                     store.add(trace)
                     if on_trace:
                         on_trace(trace)
         finally:
             if at_end:
                 at_end()
+
+
+@contextmanager
+def _closed(traces: Iterable[Trace]) -> Iterator[Iterable[Trace]]:
+    """Stop an executor's work however the loop over its traces is left."""
+    try:
+        yield traces
+    finally:
+        if isinstance(traces, Generator):
+            traces.close()
 
 
 def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:

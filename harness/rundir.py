@@ -43,15 +43,8 @@ def admit(directory: Path, planned: Manifest) -> None:
     or data set of the same name must be equal; methods and data sets may be added, and more or
     fewer instances planned. Raises UserError that shows every difference.
     """
-    path = Path(directory) / MANIFEST
-    if path.exists():
-        recorded = read_manifest(directory)
-        found = differences(recorded, planned)
-        if found:
-            raise UserError(
-                f"{directory} was made with other settings; resume it with the same ones or "
-                "choose another --out:\n" + "\n".join(f"  {line}" for line in found)
-            )
+    recorded = refuse_other_run(directory, planned)
+    if recorded is not None:
         planned = planned.model_copy(
             update={
                 "created": recorded.created,
@@ -60,9 +53,27 @@ def admit(directory: Path, planned: Manifest) -> None:
                 "invocations": recorded.invocations + planned.invocations,
             }
         )
-    elif any(Path(directory, "traces").glob("*.parquet")):
-        raise UserError(f"{directory} holds traces but no {MANIFEST}: choose another --out")
+    path = Path(directory) / MANIFEST
     write_whole(path, planned.model_dump_json(indent=2).encode() + b"\n")
+
+
+def refuse_other_run(directory: Path, planned: Manifest) -> Manifest | None:
+    """The manifest of the run that is to be resumed, None for a new one; nothing is written.
+
+    Raises UserError where `admit` would.
+    """
+    if (Path(directory) / MANIFEST).exists():
+        recorded = read_manifest(directory)
+        found = differences(recorded, planned)
+        if found:
+            raise UserError(
+                f"{directory} was made with other settings; resume it with the same ones or "
+                "choose another --out:\n" + "\n".join(f"  {line}" for line in found)
+            )
+        return recorded
+    if any(Path(directory, "traces").glob("*.parquet")):
+        raise UserError(f"{directory} holds traces but no {MANIFEST}: choose another --out")
+    return None
 
 
 def differences(recorded: Manifest, planned: Manifest) -> list[str]:

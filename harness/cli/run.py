@@ -95,7 +95,7 @@ def run(
     progress = Progress(console)
     try:
         with progress:
-            execute(checked, progress.start, progress.advance)
+            execute(checked, progress.start, progress.advance, progress.watch)
     except KeyboardInterrupt:
         console.print(f"\nStopped. Everything finished is in {checked.out}. To go on:")
         console.print(f"  {shlex.join(['isegbench', *sys.argv[1:]])}", soft_wrap=True)
