@@ -72,12 +72,15 @@ class UsedWeights:
     """The checkpoint a method runs with: recorded in the manifest, shown in the leaderboard.
 
     name: as the user named it. sha256: of the file. trained_on: data sets whose images or masks
-    the training saw, in this package's names where they have one, e.g. ("sbd", "pascal").
+    the training saw, in this package's names where they have one, e.g. ("sbd", "pascal"). files:
+    of a method with several checkpoints, each of them; the record's own name and sha256 then join
+    theirs.
     """
 
     name: str
     sha256: str
     trained_on: tuple[str, ...] = ()
+    files: "tuple[UsedWeights, ...]" = ()
 
 
 class Method:
