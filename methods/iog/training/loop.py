@@ -180,19 +180,20 @@ class _Training:
         row["lr"] = self.optimizer.param_groups[0]["lr"]
         row |= {column: value / steps for column, value in progress.sums.items()}
         row["seconds"] = round(progress.seconds, 1)
-        keep = [f"epoch-{epoch:04d}"] if last or epoch % config.snapshot_every == 0 else []
+        kept = keep_weights(self.network, config, self.material.trained_on, "last")
+        # Without validation the newest are taken for the best.
+        better = last and not config.validate_on
         if config.validate_on and (last or epoch % config.validate_every == 0):
-            scores = validate(self.network, config)
+            scores = validate(kept, config)
             row |= scores
-            mean = sum(scores.values()) / len(scores)
-            if progress.best is None or mean > progress.best:
-                progress.best = mean
-                keep.append("best")
             listed = ", ".join(f"{name} {100 * value:.2f}" for name, value in scores.items())
             self.watch.say(f"epoch {epoch}: loss {row['loss']:.4g}, {listed}")
-        elif not config.validate_on and last:
-            keep.append("best")
-        for name in [*keep, "last"]:
+            score = sum(scores.values()) / len(scores)
+            better = progress.best is None or score > progress.best
+            progress.best = score if better else progress.best
+        names = [f"epoch-{epoch:04d}"] if last or epoch % config.snapshot_every == 0 else []
+        names += ["best"] if better else []
+        for name in names:
             keep_weights(self.network, config, self.material.trained_on, name)
         progress.history.append(row)
         progress.sums = {}

@@ -86,8 +86,7 @@ def _picture(frame: pd.DataFrame) -> bytes:
     left.plot(frame["epoch"], frame["loss"], color="#1f4e79", label="all outputs")
     left.plot(frame["epoch"], frame["loss_fine"], color="#c55a11", label="fine output")
     left.set_ylabel("loss (summed over pixels, a sample)")
-    if frame["loss"].min() > 0:
-        left.set_yscale("log")
+    left.set_yscale("log")
     right.plot(frame["epoch"], 100 * frame["train_iou"], color="#7f7f7f", label="training crops")
     for column in frame.columns[frame.columns.str.startswith("mIoU@")]:
         scored = frame.dropna(subset=[column])

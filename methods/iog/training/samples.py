@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from ....harness.types import IGNORED, OBJECT, InstanceRef
 from ...boxes import box_of
-from ..guidance import INSIDE, opening_guidance, opening_of
+from ..guidance import corners, guidance, opening_guidance, opening_of
 from ..view import View
 from .augmentation import Augmentation, Layers, augmented
 from .batches import Key
@@ -90,9 +90,11 @@ def cropped(layers: Layers, side: int, *, inside: bool = True) -> Sample:
         return Sample(torch.zeros(5, side, side), zero, zero.clone())
     view = View(box_of(np.argwhere(layers.mask)), side)
     mask, void = view.picture(layers.mask), view.picture(layers.void)
-    maps = opening_guidance(opening_of(mask > 0.5), side)
-    if not inside:
-        maps[INSIDE] = 0
+    opening = opening_of(mask > 0.5)
+    if opening is None or inside:
+        maps = opening_guidance(opening, side)
+    else:
+        maps = guidance(np.empty((0, 2)), corners(opening.box, side), side)
     stacked = np.concatenate([view.picture(layers.image).transpose(2, 0, 1), maps])
     return Sample(
         torch.from_numpy(stacked), torch.from_numpy(mask[None]), torch.from_numpy(void[None])

@@ -21,7 +21,8 @@ class Progress:
     """What a training has come to.
 
     step: steps made. sums: of the present epoch, per column of the record. history: a row for
-    each finished epoch. best: the highest validation so far, or None. seconds: spent in all.
+    each finished epoch. best: the highest validation so far, None before the first. seconds:
+    spent in all.
     """
 
     step: int = 0
