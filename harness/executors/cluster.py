@@ -13,6 +13,8 @@ from .resources import Resources
 
 #: For how long Ray's control service may be out of reach before the run gives up.
 _PATIENCE_SECONDS = 20.0
+#: How often it is asked whether it is there.
+_CHECK_SECONDS = 2.0
 #: How often the cluster is asked what it has.
 _LOOK_SECONDS = 5.0
 
@@ -34,7 +36,7 @@ class Cluster:
     ) -> None:
         self._ours = connect(address, workers, shapes, runtime_env)
         self._control = _control_address()
-        self._answered = time.monotonic()
+        self._checked = self._answered = time.monotonic()
         self._looked = -_LOOK_SECONDS
         self._nodes: list[dict[str, Any]] = []
 
@@ -46,9 +48,16 @@ class Cluster:
             ray.shutdown()
 
     def check(self) -> None:
-        """Raises UserError when Ray has been out of reach for a while, or is stopped."""
+        """Raises UserError when Ray has been out of reach for a while, or is stopped.
+
+        To be called often: Ray itself would end this process after a minute without an answer,
+        although workers still do their work.
+        """
         if not ray.is_initialized():
             raise UserError(_gone("was stopped in this process"))
+        if time.monotonic() - self._checked < _CHECK_SECONDS:
+            return
+        self._checked = time.monotonic()
         if self._control is None or _reachable(self._control):
             self._answered = time.monotonic()
         elif time.monotonic() - self._answered > _PATIENCE_SECONDS:
@@ -122,7 +131,8 @@ def start(address: str | None, options: dict[str, Any]) -> None:
     attempts = 1 if address else 3
     for attempt in range(1, attempts + 1):
         try:
-            ray.init(address=address, **options)
+            # Without an address Ray would join any cluster it finds on this machine.
+            ray.init(address=address or "local", **options)
             return
         except Exception as error:
             ray.shutdown()

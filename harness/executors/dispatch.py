@@ -67,8 +67,7 @@ class Dispatch:
                 self._tell()
                 awaited = self._awaited()
                 done, _ = ray.wait(list(awaited), num_returns=1, timeout=1.0)
-                if not done:
-                    self._cluster.check()
+                self._cluster.check()
                 for future in done:
                     yield from self._hear(*awaited[future], future)
         finally:
@@ -155,7 +154,6 @@ class Dispatch:
         self, crew: Crew, member: Member, error: BaseException | str, hung: Hung | None = None
     ) -> Iterator[Trace]:
         """Take back a dead worker's work; try alone what it was at, set aside who died twice."""
-        self._cluster.check()
         crew.dismiss(member)
         lost = member.hello is not None and self._cluster.lost(member.hello.node)
         if lost:

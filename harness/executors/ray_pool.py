@@ -9,9 +9,14 @@ from ..types import Trace
 from .cluster import Cluster
 from .dispatch import Dispatch
 from .executor import Executor
+from .last_words import LastWords
 from .resources import Resources
 from .status import Watch
 
+_ENDED = (
+    "isegbench has ended without a word: it was killed, or Ray's daemon on this machine was, which "
+    "takes it along. Everything finished is kept; the same command goes on where it stopped."
+)
 #: Seconds a prediction may take beyond its time limit before its worker is killed.
 GRACE_SECONDS = 10.0
 
@@ -58,7 +63,10 @@ class RayPool(Executor):
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         shapes = [self._shape(job) for job in jobs]
         environment = self._runtime_env
-        with Cluster(self._address, self._workers, shapes, environment) as cluster:
+        with (
+            LastWords(_ENDED),
+            Cluster(self._address, self._workers, shapes, environment) as cluster,
+        ):
             dispatch = Dispatch(cluster, jobs, shapes, self._workers, GRACE_SECONDS, watch)
             yield from dispatch.traces()
 
