@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 import torch
+from scipy.special import expit
 
 from ...harness.errors import MethodError, UserError
 from ...harness.method import Method, Paper, Session, UsedWeights
@@ -74,7 +75,7 @@ class InsideOutside(Method, ABC):
         """(N, side, side) float32 probabilities in the sessions' views."""
         with torch.inference_mode():
             logits = self._logits(sessions)[:, 0].float().cpu().numpy()
-        return 1 / (1 + np.exp(-logits))
+        return expit(logits)
 
     def pasted(self, in_views: np.ndarray, sessions: Sequence[Session]) -> list[np.ndarray]:
         """(H, W) float32 maps before either protocol's last step; cubic overshoot included."""
