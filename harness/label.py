@@ -17,10 +17,11 @@ from .label_coco import write_labels
 from .manifest import now, read_manifest
 from .plan import MethodPlan, Plan, make_plan
 from .registry import Spec
+from .simulators.openings import OPENINGS
 from .store import read_traces
 
-#: What the clicks of a box are.
-_CLICKS = 2
+#: A budget for every opening: a method that needs more than a box is told so, not of clicks.
+_CLICKS = max(len(kinds) for kinds in OPENINGS.values())
 #: The record, in the run directory, of which boxes it belongs to.
 _BOXES = "boxes.json"
 
