@@ -58,7 +58,6 @@ def report(
     """
     from rich.console import Console
 
-    from ..report.leaderboard import leaderboard
     from ..report.runs import load_run
     from ..report.tables import SHOWN
     from ..report.terminal import terminal_table
@@ -72,7 +71,7 @@ def report(
         for directory in directories:
             draw_pictures(directory, pictures, out=directories[0])
     shown = None if metrics is None else [name.strip() for name in metrics.split(",")]
-    folder = write_report(runs, format.split(","), published, shown or SHOWN, intervals)
+    written = write_report(runs, format.split(","), published, shown or SHOWN, intervals)
     console = Console()
-    console.print(terminal_table(leaderboard(runs), shown))
-    console.print(f"\nReport in {folder}", markup=False, highlight=False, soft_wrap=True)
+    console.print(terminal_table(written.leaderboard, shown))
+    console.print(f"\nReport in {written.folder}", markup=False, highlight=False, soft_wrap=True)

@@ -1,7 +1,10 @@
 """DIR/report: the leaderboard in its formats, the figures and the page."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+
+import pandas as pd
 
 from .curves import image_bands
 from .leaderboard import leaderboard_of
@@ -16,14 +19,22 @@ from .write_tables import TABLE_FORMATS, checked_formats, write_tables
 FORMATS = ("html", *TABLE_FORMATS)
 
 
+@dataclass(frozen=True)
+class Report:
+    """Where a report was written, and the leaderboard it shows."""
+
+    folder: Path
+    leaderboard: pd.DataFrame
+
+
 def write_report(
     runs: Sequence[Path | Run],
     formats: Iterable[str] = FORMATS,
     published: bool = False,
     metrics: Sequence[str] = SHOWN,
     intervals: bool = True,
-) -> Path:
-    """Write a report on one or several comparable runs; returns its folder, FIRST/report.
+) -> Report:
+    """Write a report on one or several comparable runs to FIRST/report.
 
     runs: run directories, or runs already loaded. formats: html (`index.html`, the page), and md,
     csv, tex of `leaderboard.*`.
@@ -47,4 +58,4 @@ def write_report(
     write_tables(folder, formats, frame, tables, blocks, [results.protocol], numbers, drawn)
     if "html" in formats:
         write_page(folder / "index.html", results, curves, lines, tables, blocks)
-    return folder
+    return Report(folder, frame)

@@ -33,7 +33,7 @@ def page(made_up_run: Callable, tmp_path_factory: pytest.TempPathFactory) -> Pat
     traces.mkdir(parents=True)
     name = trace_picture_name("davis", "000000000003#3", "plain")
     cv2.imwrite(str(traces / name), np.full((60, 90, 3), 200, np.uint8))
-    return write_report([run], ["html"]) / "index.html"
+    return write_report([run], ["html"]).folder / "index.html"
 
 
 def texts(driver: Any, selector: str) -> list[str]:
@@ -226,7 +226,7 @@ def test_names_are_text_whatever_they_are(
     record = {"method": HOSTILE[0], "dataset": HOSTILE[0], "simulator": "largest-error", "seed": 0}
     record |= {"instance": "000000000001#1", "error": HOSTILE[1], "status": "timed-out"}
     (run / "failures.jsonl").write_text(json.dumps(record) + "\n{half a li", encoding="utf-8")
-    driver = show(write_report([run], ["html"]) / "index.html")
+    driver = show(write_report([run], ["html"]).folder / "index.html")
     for view in ("success", "noc", "speed"):
         driver.execute_script(f"document.querySelector('#views input[value={view}]').click()")
     driver.execute_script("document.querySelector('#instance-table button.open').click()")
@@ -250,7 +250,7 @@ def test_seven_thousand_instances_stay_smooth(
     names = [f"method {number}" for number in range(10)]
     run = made_up_run(tmp_path / "big", names, {"coco_mval": 7000})
     started = time.perf_counter()
-    path = write_report([run], ["html"]) / "index.html"
+    path = write_report([run], ["html"]).folder / "index.html"
     written = time.perf_counter() - started
     driver = show(path)
     ready = float(driver.execute_script("return document.documentElement.dataset.ready"))

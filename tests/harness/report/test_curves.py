@@ -93,7 +93,7 @@ def test_every_method_has_a_look_of_its_own() -> None:
 
 
 def test_curves_are_files_that_open(run: Path) -> None:
-    folder = write_report([run], ["md"])
+    folder = write_report([run], ["md"]).folder
     for stem in ("curves", "curves-grabcut", "curves-sbd-0-2", "success", "noc", "speed"):
         image = cv2.imread(str(folder / f"{stem}.png"))
         assert image is not None

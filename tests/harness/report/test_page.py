@@ -121,12 +121,12 @@ def test_a_run_without_traces_has_a_page(write_run: Callable, trace: Callable) -
     run = write_run([trace([0.5])])
     for file in (run / "traces").iterdir():
         file.unlink()
-    assert (write_report([run], ["html"]) / "index.html").exists()
+    assert (write_report([run], ["html"]).folder / "index.html").exists()
 
 
 def test_nothing_gets_out_of_its_place(write_run: Callable, trace: Callable) -> None:
     run = write_run([trace([0.5], HOSTILE, HOSTILE, HOSTILE)], methods={HOSTILE: {"spec": HOSTILE}})
-    html = (write_report([run], ["html"]) / "index.html").read_text("utf-8")
+    html = (write_report([run], ["html"]).folder / "index.html").read_text("utf-8")
     scripts = re.findall(r"<script[^>]*>", html)
     assert len(scripts) == 4
     assert "<script>x" not in html
@@ -147,13 +147,15 @@ def test_links_of_papers_are_links_only_when_they_are_of_the_web(
             "good": {"paper": paper | {"url": "https://example.org/a?b&c"}},
         },
     )
-    html = (write_report([run], ["html"]) / "index.html").read_text("utf-8")
+    html = (write_report([run], ["html"]).folder / "index.html").read_text("utf-8")
     assert 'href="javascript' not in html
     assert '<a href="https://example.org/a?b&amp;c"' in html
 
 
 def test_the_page_needs_no_other_file(write_run: Callable, trace: Callable) -> None:
-    html = (write_report([write_run([trace([0.5])])], ["html"]) / "index.html").read_text("utf-8")
+    html = (write_report([write_run([trace([0.5])])], ["html"]).folder / "index.html").read_text(
+        "utf-8"
+    )
     for address in re.findall(r'(?:src|href)="([^"]*)"', html):
         assert address.startswith(("#", "data:")), address
     assert not re.search(r"@import|url\(", html)
@@ -161,7 +163,7 @@ def test_the_page_needs_no_other_file(write_run: Callable, trace: Callable) -> N
 
 def test_a_stopped_run_draws_no_mean_curves(write_run: Callable, trace: Callable) -> None:
     run = write_run([trace([0.95])], stop_at=0.9)
-    html = (write_report([run], ["html"]) / "index.html").read_text("utf-8")
+    html = (write_report([run], ["html"]).folder / "index.html").read_text("utf-8")
     (text,) = re.findall(r'id="data">(.*?)</script>', html)
     assert json.loads(text)["stopAt"] == 0.9
 

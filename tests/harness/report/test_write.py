@@ -72,7 +72,7 @@ def parse_markdown(text: str) -> list[list[list[str]]]:
 
 
 def test_markdown_tables_show_the_numbers(run: Path) -> None:
-    folder = write_report([run], intervals=False)
+    folder = write_report([run], intervals=False).folder
     assert folder == run / "report"
     text = (folder / "leaderboard.md").read_text(encoding="utf-8")
     grabcut, sbd = parse_markdown(text)
@@ -147,7 +147,7 @@ def test_numbers_that_print_alike_are_equally_bold(write_run: Callable, trace: C
 
 
 def test_a_stopped_run_says_so_and_has_no_curves(write_run: Callable, trace: Callable) -> None:
-    folder = write_report([write_run([trace([0.5, 0.86])], stop_at=0.85)])
+    folder = write_report([write_run([trace([0.5, 0.86])], stop_at=0.85)]).folder
     text = (folder / "leaderboard.md").read_text(encoding="utf-8")
     assert "stopped each trace at IoU 0.85: NoC and NoF above it, and mIoU, are not" in text
     (table,) = parse_markdown(text)
@@ -156,7 +156,7 @@ def test_a_stopped_run_says_so_and_has_no_curves(write_run: Callable, trace: Cal
 
 
 def test_csv_of_a_report_is_the_leaderboard(run: Path) -> None:
-    folder = write_report([run], ["csv"])
+    folder = write_report([run], ["csv"]).folder
     assert not (folder / "leaderboard.md").exists()
     frame = leaderboard(run)
     back = read_leaderboard(folder / "leaderboard.csv")
@@ -164,7 +164,7 @@ def test_csv_of_a_report_is_the_leaderboard(run: Path) -> None:
 
 
 def test_published_numbers_stand_apart_and_are_marked(run: Path) -> None:
-    folder = write_report([run], published=True)
+    folder = write_report([run], published=True).folder
     text = (folder / "leaderboard.md").read_text(encoding="utf-8")
     measured, block, _, sbd = parse_markdown(text)
     assert block[0][:3] == ["Trained on", "Method", "Backbone"]
@@ -191,13 +191,13 @@ def test_published_numbers_stand_apart_and_are_marked(run: Path) -> None:
 
 
 def test_published_numbers_need_to_be_asked_for(run: Path) -> None:
-    folder = write_report([run])
+    folder = write_report([run]).folder
     assert "†" not in (folder / "leaderboard.md").read_text(encoding="utf-8")
     assert not (folder / "published.csv").exists()
 
 
 def test_latex_is_balanced_and_escaped(run: Path) -> None:
-    folder = write_report([run], ["tex"], published=True)
+    folder = write_report([run], ["tex"], published=True).folder
     text = (folder / "leaderboard.tex").read_text(encoding="utf-8")
     assert text.isascii()
     plain = re.sub(r"\\[\\{}&%$#_]", "", text)
@@ -272,7 +272,7 @@ def test_formats_are_checked_before_anything_is_written(run: Path) -> None:
 def test_several_runs_report_into_the_first(write_run: Callable, trace: Callable) -> None:
     a = write_run([trace([0.9], "m")], "a")
     b = write_run([trace([0.95], "n")], "b")
-    assert write_report([a, b], ["md"]) == a / "report"
+    assert write_report([a, b], ["md"]).folder == a / "report"
     assert not (b / "report").exists()
     (table,) = parse_markdown((a / "report" / "leaderboard.md").read_text(encoding="utf-8"))
     assert [row[0] for row in table[1:]] == ["n", "m"]
