@@ -42,13 +42,17 @@ Observer = Callable[[Instance, Sequence[Click], np.ndarray, float], None]
 
 @dataclass(frozen=True)
 class Pairing:
-    """A method and a simulator that meet, with the names they have in traces, and the seed."""
+    """A method and a simulator that meet, with the names they have in traces, and the seed.
+
+    fits: the largest batches that the device's memory has room for, by batch key; learnt.
+    """
 
     method: Method
     method_name: str
     simulator: Simulator
     simulator_name: str
     seed: int = 0
+    fits: dict[Hashable, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(eq=False)
@@ -107,7 +111,7 @@ def run(
                 if exhausted and not working:
                     return
                 continue
-            group = _largest_group(ready, settings.batch_size)
+            group = _largest_group(ready, settings.batch_size, pairing.fits)
             for live, outcome in _predict(pairing, group, settings):
                 if isinstance(outcome, Trace):
                     yield outcome
@@ -157,12 +161,14 @@ def _prepare(pairing: Pairing, live: _Live, batching: bool) -> Trace | None:
     return None
 
 
-def _largest_group(ready: list[_Live], batch_size: int) -> list[_Live]:
+def _largest_group(ready: list[_Live], batch_size: int, fits: dict[Hashable, int]) -> list[_Live]:
     """Take from `ready` the largest group that may share a batch; of equal ones the oldest."""
     groups: dict[Hashable, list[_Live]] = {}
     for live in ready:
-        groups.setdefault(live.batch_key, []).append(live)
-    group = max(groups.values(), key=lambda members: min(len(members), batch_size))[:batch_size]
+        members = groups.setdefault(live.batch_key, [])
+        if len(members) < min(batch_size, fits.get(live.batch_key, batch_size)):
+            members.append(live)
+    group = max(groups.values(), key=len)
     for live in group:
         ready.remove(live)
     return group
@@ -181,9 +187,13 @@ def _predict(
         if len(group) == 1:
             yield group[0], _spoiled(pairing, group[0], "method-failed", error)
             return
-        # Somebody in the batch is to blame; alone, the others still get their maps.
-        for live in group:
-            yield from _predict(pairing, [live], settings)
+        parts = _parts(pairing, group, error)
+    else:
+        parts = []
+    # Only here is the error gone, and with it the memory of the batch that its frames held.
+    for part in parts:
+        yield from _predict(pairing, part, settings)
+    if parts:
         return
     share = (perf_counter() - started) / len(group)
     for live, probabilities in zip(group, maps, strict=True):
@@ -195,6 +205,26 @@ def _predict(
             yield live, _spoiled(pairing, live, "timed-out", late)
         else:
             yield live, probabilities
+
+
+def _parts(pairing: Pairing, group: list[_Live], error: Exception) -> list[list[_Live]]:
+    """The smaller groups in which to try again what failed as one.
+
+    Where the device's memory was too small, halves, and the half is remembered. Else somebody in
+    the batch is to blame; alone, the others still get their maps.
+    """
+    if not _out_of_memory(error):
+        return [[live] for live in group]
+    half = (len(group) + 1) // 2
+    key = group[0].batch_key
+    pairing.fits[key] = min(half, pairing.fits.get(key, half))
+    return [group[:half], group[half:]]
+
+
+def _out_of_memory(error: Exception) -> bool:
+    """Whether a device had too little memory; recognised without importing who raises it."""
+    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
+    return named or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
 
 
 def _assess(

@@ -33,7 +33,13 @@ def make_executor(config: RunConfig) -> Executor:
     if config.executor == "ray":
         from .ray_pool import RayPool
 
-        return RayPool(config.workers, config.gpus_per_worker, config.ray_address)
+        return RayPool(
+            config.workers,
+            config.gpus_per_worker,
+            config.ray_address,
+            config.runtime_env,
+            config.ship_package,
+        )
     from .inline import Inline
 
     return Inline()

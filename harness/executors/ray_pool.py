@@ -71,5 +71,5 @@ class RayPool(Executor):
             yield from dispatch.traces()
 
     def _shape(self, job: Job) -> Resources:
-        asked = getattr(job.method, "resources", None) or Resources()
+        asked = job.method.resources
         return asked if asked.gpus is not None else replace(asked, gpus=self._gpus)

@@ -283,3 +283,49 @@ def test_a_bug_in_a_simulator_is_nobodys_score(discs, nearest_seed):
     frame = harness.run(nearest_seed, discs(1), Lost())
     assert frame.status.tolist() == ["simulator-failed"]
     assert frame.iou.notna().all()
+
+
+class SmallMemory(Method):
+    """Has room for three sessions at a time, on a device whose memory overflows as torch's does."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def predict(self, sessions):
+        if not self.sizes:
+            time.sleep(0.3)  # meanwhile the others get ready, and full batches follow
+        self.sizes.append(len(sessions))
+        if len(sessions) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return [np.ones(session.shape, np.float32) for session in sessions]
+
+    def batch_key(self, session):
+        return None
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_and_the_size_remembered(discs):
+    method = SmallMemory()
+    settings = engine.Settings(clicks=2, batch_size=12, threads=1)
+    pairing = engine.Pairing(method, "m", LargestError(), "s")
+    traces = list(engine.run(pairing, discs(24).instances(), settings))
+    assert sorted(trace.status for trace in traces) == ["ok"] * 24
+    assert pairing.fits == {None: 3}
+    too_large = [size for size in method.sizes if size > 3]
+    assert too_large == [12, 6, 6], "one batch is halved until it fits; no later one is too large"
+    assert sum(size for size in method.sizes if size <= 3) == 24 * 2
+
+
+def test_one_session_too_large_for_the_memory_costs_itself_alone(discs):
+    class Never(SmallMemory):
+        def predict(self, sessions):
+            if any(session.seed == self.bad for session in sessions):
+                raise RuntimeError("CUDA error: out of memory")
+            return [np.ones(session.shape, np.float32) for session in sessions]
+
+    method = Never()
+    method.bad = engine.method_seed(0, "discs", "disc3")
+    settings = engine.Settings(clicks=1, batch_size=4, threads=1)
+    pairing = engine.Pairing(method, "m", LargestError(), "s")
+    failed = [t for t in engine.run(pairing, discs(8).instances(), settings) if t.status != "ok"]
+    assert [(trace.instance, trace.status) for trace in failed] == [("disc3", "method-failed")]
+    assert "out of memory" in failed[0].error
