@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..types import Click, Instance
+from .depth import Deepest
 from .openings import opening_clicks
-from .region import Distance, clicked_pixels, errors, innermost
+from .region import clicked_pixels, errors
 from .simulator import Simulator
+from .transform import Distance
 
 
 class LargestError(Simulator):
@@ -37,11 +39,16 @@ class LargestError(Simulator):
         rng: np.random.Generator,
     ) -> Click | None:
         avoid = clicked_pixels(clicks)
-        missed, spilled = errors(mask, instance.mask)
-        missed_depth, missed_at = innermost(missed, avoid, self._distance)
-        spilled_depth, spilled_at = innermost(spilled, avoid, self._distance)
-        if missed_depth == 0 and spilled_depth == 0:
+        missed, spilled = (
+            Deepest(region, avoid, self._distance) for region in errors(mask, instance.mask)
+        )
+        if not missed.at_most and not spilled.at_most:
             return None
-        if missed_depth > spilled_depth:
-            return Click(*missed_at, "positive")
-        return Click(*spilled_at, "negative")
+        # The one that can be deeper goes first; often the other cannot reach what it finds.
+        first, second = (missed, spilled) if missed.at_most > spilled.at_most else (spilled, missed)
+        depth, at = first.find()
+        if second.at_most >= depth:
+            other, other_at = second.find()
+            if other > depth or (other == depth and second is spilled):
+                first, at = second, other_at
+        return Click(*at, "positive" if first is missed else "negative")

@@ -1,15 +1,12 @@
 """Where the middle of an error is: distance transforms of what is wrong."""
 
 from collections.abc import Sequence
-from typing import Literal
 
-import cv2
 import numpy as np
-from scipy.ndimage import distance_transform_edt
 
-from ..types import IGNORED, OBJECT, Click
-
-Distance = Literal["opencv", "exact"]
+from ..types import BACKGROUND, OBJECT, Click
+from .depth import Deepest
+from .transform import Distance
 
 
 def errors(mask: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -17,10 +14,8 @@ def errors(mask: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 
     mask: (H, W) bool. truth: (H, W) uint8 with 0, 1, and 255 where nothing counts as wrong.
     """
-    target = truth == OBJECT
-    missed = target & ~mask
-    spilled = mask & ~target & (truth != IGNORED)
-    return missed, spilled
+    # Of two booleans the left is greater where it alone is true.
+    return (truth == OBJECT) > mask, mask & (truth == BACKGROUND)
 
 
 def bounding_box(region: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -42,57 +37,9 @@ def innermost(
     row-major order; (0.0, (0, 0)) when the region is empty or wholly avoided.
 
     distance: "opencv" is RITM's float32 transform, "exact" is f-BRS's float64 one (SciPy). They
-    differ only in how they break ties: see `_opencv`.
+    differ only in how they break ties: see `transform.depths`.
     """
-    box = bounding_box(region)
-    if box is None:
-        return 0.0, (0, 0)
-    depths, (top, left) = _opencv(region) if distance == "opencv" else _exact(region, box)
-    height, width = depths.shape
-    for y, x in avoid:
-        if 0 <= y - top < height and 0 <= x - left < width:
-            depths[y - top, x - left] = 0.0
-    y, x = divmod(int(depths.argmax()), width)
-    return float(depths[y, x]), (y + top, x + left)
-
-
-def _opencv(region: np.ndarray) -> tuple[np.ndarray, tuple[int, int]]:
-    """OpenCV's precise transform of the whole frame in float32, and the offset (0, 0).
-
-    Where OpenCV was built with Intel's IPP and has one thread (or a small frame), IPP computes it,
-    and the last bit of IPP's result depends on where a pixel lies in the frame and on the
-    alignment of the output in memory; that bit decides between pixels of equal distance. The
-    released loops saw whatever came; here it is pinned down (whole frame, one thread, 64-byte
-    alignment), so that a result depends on nothing but the masks, and agrees with the recorded
-    clicks of the released rule. Elsewhere OpenCV is exact and the first of equals wins.
-    """
-    if cv2.getNumThreads() != 1:
-        cv2.setNumThreads(1)
-    padded = np.pad(region.astype(np.uint8), 1)
-    depths = cv2.distanceTransform(
-        padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE, dst=_aligned(padded.shape)
-    )
-    return depths[1:-1, 1:-1], (0, 0)
-
-
-def _aligned(shape: tuple[int, ...], alignment: int = 64) -> np.ndarray:
-    """An uninitialised float32 array that begins at a multiple of `alignment` bytes."""
-    size = int(np.prod(shape)) * 4
-    memory = np.empty(size + alignment, np.uint8)
-    start = -memory.ctypes.data % alignment
-    return memory[start : start + size].view(np.float32).reshape(shape)
-
-
-def _exact(
-    region: np.ndarray, box: tuple[int, int, int, int]
-) -> tuple[np.ndarray, tuple[int, int]]:
-    """SciPy's exact transform of the region's box alone, and where the box begins.
-
-    One pixel around the box suffices: the nearest pixel outside a region is never beyond it.
-    """
-    top, bottom, left, right = box
-    padded = np.pad(region[top : bottom + 1, left : right + 1], 1)
-    return np.asarray(distance_transform_edt(padded))[1:-1, 1:-1], (top, left)
+    return Deepest(region, avoid, distance).find()
 
 
 def clicked_pixels(clicks: Sequence[Click]) -> list[tuple[int, int]]:
