@@ -17,7 +17,7 @@ from .. import weights
 from ..engine import Settings
 from ..errors import DataError, UserError
 from ..fetch import sha256_of
-from ..method import Method
+from ..method import Method, UsedWeights
 from ..plan import Job
 from ..simulators.simulator import Simulator
 from ..types import InstanceRef
@@ -78,12 +78,19 @@ class Freight:
                 self._chunks[carried.sha256] = _parts(self._files[carried.sha256])
 
     def _carried(self, job: Job) -> tuple[Carried, ...]:
-        used = job.method.built.weights
-        path = weights.at_hand(used.name) if used else None
-        if used is None or path is None:
-            return ()
-        self._files[used.sha256] = path
-        return (Carried(used.name, used.sha256, path.suffix, used.trained_on),)
+        found = carried_files(job.method.built.weights)
+        self._files |= {carried.sha256: path for carried, path in found.items()}
+        return tuple(found)
+
+
+def carried_files(used: UsedWeights | None) -> dict[Carried, Path]:
+    """The checkpoints behind a method's record of its weights, where they lie on this machine."""
+    found = {}
+    for file in (used.files or (used,)) if used else ():
+        path = weights.at_hand(file.name)
+        if path is not None:
+            found[Carried(file.name, file.sha256, path.suffix, file.trained_on)] = path
+    return found
 
 
 def unpack_weights(wanted: tuple[Carried, ...], chunks: Chunks) -> bool:

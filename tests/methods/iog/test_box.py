@@ -12,6 +12,7 @@ from scipy.ndimage import distance_transform_edt
 from isegbench.datasets.samples import Samples
 from isegbench.harness import engine
 from isegbench.harness.errors import MethodError, UserError
+from isegbench.harness.executors.shipping import carried_files
 from isegbench.harness.fetch import sha256_of
 from isegbench.harness.method import Session
 from isegbench.harness.registry import methods
@@ -193,6 +194,10 @@ def test_it_says_which_weights_it_has(files):
     assert method.weights.sha256 == f"{sha256_of(files[0])}+{sha256_of(files[1])}"
     assert method.weights.trained_on == ("a", "b", "c")
     assert [file.sha256 for file in method.weights.files] == [sha256_of(file) for file in files]
+    # Workers elsewhere are sent both, under the names that the method asks for.
+    sent = carried_files(method.weights)
+    assert [carried.name for carried in sent] == [str(file) for file in files]
+    assert list(sent.values()) == list(files)
 
 
 def test_two_clicks_through_the_engine(files):
