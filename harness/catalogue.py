@@ -15,7 +15,8 @@ _MODES = ("mode", "protocol", "zoom", "solver")
 class MethodListing:
     """A line about one method.
 
-    modes: what its mode-like parameters may be, the default first. known, here: checkpoints known
+    opening: the clicks it asks for first; where a parameter chooses them, each, the default first.
+    modes: what its mode-like parameters may be, likewise. known, here: checkpoints known
     for it, and those on this machine; both None for a method without weights.
     """
 
@@ -58,7 +59,7 @@ def _listing(name: str, factory: Callable[..., Any]) -> MethodListing:
         paper=f"{paper.authors}: {paper.title}" if paper else "",
         url=paper.url if paper else "",
         year=paper.year if paper else None,
-        opening=str(getattr(factory, "opening", "")),
+        opening=_openings(factory),
         modes=modes(factory),
         known=known,
         here=here,
@@ -72,16 +73,26 @@ def summary(factory: Callable[..., Any]) -> str:
     return first.partition(". ")[0].rstrip(".")
 
 
+def _openings(factory: Callable[..., Any]) -> str:
+    chosen = _signature(factory).get("opening")
+    if chosen is None or get_origin(chosen.annotation) is not Literal:
+        return str(getattr(factory, "opening", ""))
+    return ", ".join(_values(chosen))
+
+
 def modes(factory: Callable[..., Any]) -> str:
     """The values of a factory's mode-like parameters: `mode=A|B`, the default first."""
     found = []
     for name, parameter in _signature(factory).items():
         if name in _MODES and get_origin(parameter.annotation) is Literal:
-            values = [str(value) for value in get_args(parameter.annotation)]
-            default = str(parameter.default)
-            ordered = sorted(values, key=lambda value: (value != default, values.index(value)))
-            found.append(f"{name}={'|'.join(ordered)}")
+            found.append(f"{name}={'|'.join(_values(parameter))}")
     return ", ".join(found)
+
+
+def _values(parameter: inspect.Parameter) -> list[str]:
+    """What a Literal parameter may be, the default first."""
+    values = [str(value) for value in get_args(parameter.annotation)]
+    return sorted(values, key=lambda value: value != str(parameter.default))
 
 
 def parameters(factory: Callable[..., Any]) -> str:
