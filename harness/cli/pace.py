@@ -42,6 +42,11 @@ class Arrivals:
                 break
             self._total -= self._moments.popleft().amount
 
+    @property
+    def newest(self) -> float:
+        """When the last thing arrived."""
+        return self._moments[-1].ended if self._moments else 0.0
+
     def rate(self, now: float) -> float | None:
         """Amount a second, down to `now`; None before it can be told."""
         if len(self._moments) < 2 or now <= self._moments[0].ended:
@@ -89,8 +94,11 @@ class Pace:
 
     def rate(self, pair: Pair | None = None) -> float | None:
         """Traces a second, of one pair or of all; None before it can be told."""
-        arrived = self._traces if pair is None else self._arrived[pair]
-        return arrived.rate(self._clock())
+        if pair is None:
+            complete, arrived = self.done.total() == self.planned.total(), self._traces
+        else:
+            complete, arrived = self.done[pair] == self.planned[pair], self._arrived[pair]
+        return arrived.rate(arrived.newest if complete else self._clock())
 
     def seconds_left(self, pair: Pair | None = None) -> float | None:
         """Until a pair, or everything, is done at the present rate; None before it can be told."""

@@ -105,13 +105,13 @@ class Progress:
             return
         self._last_lines = now
         done = self._pace.done
-        for pair, planned in self._pace.planned.items():
-            if self._said.get(pair, 0) < done[pair] < planned:
-                self._said[pair] = done[pair]
-                self._print(self._line(pair))
         if len(self._pace.planned) > 1:
-            workers = f"; {describe_workers(self._status)}" if self._status else ""
-            self._print(self._line(None) + workers)
+            for pair, planned in self._pace.planned.items():
+                if self._said.get(pair, 0) < done[pair] < planned:
+                    self._said[pair] = done[pair]
+                    self._print(self._line(pair))
+        workers = f"; {describe_workers(self._status)}" if self._status else ""
+        self._print(self._line(None) + workers)
 
     def _line(self, pair: Pair | None) -> str:
         pace = self._pace
@@ -168,7 +168,8 @@ class _Failed(ProgressColumn):
 
 def describe_workers(status: PoolStatus) -> str:
     """Who is alive and what had to be done again, in one line."""
-    parts = [f"{status.alive} of {status.wanted} workers alive"]
+    # At the end all have been sent home.
+    parts = [f"{status.alive} of {status.wanted} workers alive"] if status.wanted else []
     parts += [f"{status.deaths} died"] if status.deaths else []
     parts += [f"{status.retried} instances tried again"] if status.retried else []
     parts += [f"{status.set_aside} set aside"] if status.set_aside else []

@@ -7,6 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
+#: Options that say how this command goes, not what the run is.
+_ABOUT_THE_COMMAND = ("config", "dry_run", "probe")
+
 
 def run(
     config: Annotated[
@@ -63,6 +66,19 @@ def run(
         typer.Option("--save-masks", help="Keep every trace's last mask: COCO JSON in DIR/masks."),
     ] = False,
     out: Annotated[Path | None, typer.Option(help="The run's directory, made or resumed.")] = None,
+    ship_package: Annotated[
+        bool, typer.Option("--ship-package", help="Send isegbench to Ray nodes that lack it.")
+    ] = False,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Print the plan and how long it would take; write nothing."),
+    ] = False,
+    probe: Annotated[
+        int,
+        typer.Option(
+            min=0, help="For --dry-run: instances of each method and data set to play for it."
+        ),
+    ] = 5,
 ) -> None:
     """Run methods on data sets with a simulated user; keep every click; print the leaderboard.
 
@@ -75,6 +91,7 @@ def run(
       isegbench run --method geodesic:radius=3 --method grabcut --dataset grabcut \\
           --dataset "davis[0:10]" --executor ray --workers 2 --out results/runs/classical
       isegbench run benchmark.toml --seeds 3 --out results/runs/all
+      isegbench run benchmark.toml --executor ray --dry-run
     """
     given = dict(locals())
     from rich.console import Console
@@ -82,23 +99,33 @@ def run(
     from ..benchmark import execute
     from ..config import make_config, read_config
     from ..errors import UserError
+    from .dry_run import dry_run as print_plan
     from .progress import Progress
 
     values = read_config(config) if config else {}
     values |= _overrides(given)
     for needed in ("methods", "datasets", "out"):
-        if needed not in values:
+        if needed not in values and not (dry_run and needed == "out"):
             option = f"--{needed.removesuffix('s')}"
             raise UserError(f"{needed} is missing: give {option}, or a TOML file that has it")
     checked = make_config(values, str(config) if config else "")
     console = Console(stderr=True)
+    if dry_run:
+        print_plan(checked, probe, console)
+        return
     progress = Progress(console)
     try:
         with progress:
             execute(checked, progress.start, progress.advance, progress.watch)
     except KeyboardInterrupt:
-        console.print(f"\nStopped. Everything finished is in {checked.out}. To go on:")
-        console.print(f"  {shlex.join(['isegbench', *sys.argv[1:]])}", soft_wrap=True)
+        # To be copied from where it stands: unbroken, and not read as rich's markup.
+        again = shlex.join(["isegbench", *sys.argv[1:]])
+        console.print(
+            f"\nStopped. Everything finished is in {checked.out}. To go on:\n  {again}",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
         raise typer.Exit(130) from None
     _print_leaderboard(Path(str(checked.out)))
 
@@ -109,7 +136,7 @@ def _overrides(given: dict[str, Any]) -> dict[str, Any]:
     return {
         renamed.get(name, name): value
         for name, value in given.items()
-        if name != "config" and value is not None and value is not False
+        if name not in _ABOUT_THE_COMMAND and value is not None and value is not False
     }
 
 

@@ -1,6 +1,8 @@
 """A run killed at random moments and started again ends as an undisturbed one."""
 
+import os
 import random
+import shlex
 import signal
 import subprocess
 import sys
@@ -89,14 +91,34 @@ def test_what_is_finished_is_not_computed_again(tmp_path):
     assert max(Counter((tmp_path / "twice.log").read_text().split()).values()) == 1
 
 
-def test_interrupted_politely_it_says_how_to_go_on(tmp_path):
-    process = subprocess.Popen(command(tmp_path, "polite"), stderr=subprocess.PIPE, text=True)
-    log = tmp_path / "polite.log"
+@pytest.mark.parametrize("executor", ["inline", "ray"])
+def test_interrupted_politely_it_says_how_to_go_on(tmp_path, executor):
+    """The command it prints, typed into a shell, ends the run; nothing is computed twice."""
+    name = f"polite {executor}"
+    words = [*command(tmp_path, name), "--executor", executor, "--workers", "2"]
+    environment = os.environ | {"RAY_ADDRESS": "local"}
+    # As from a terminal: Ctrl-C goes to every process of the group.
+    process = subprocess.Popen(
+        words, stderr=subprocess.PIPE, text=True, start_new_session=True, env=environment
+    )
+    log = tmp_path / f"{name}.log"
     while not log.exists() or len(log.read_text().split()) < 5:
+        assert process.poll() is None, process.stderr and process.stderr.read()
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "To go on" in errors
     assert "Traceback" not in errors
-    assert finished(tmp_path / "polite")
+    there = len(finished(tmp_path / name))
+    assert 0 < there < 72
+    again = errors.partition("To go on:")[2].strip()
+    assert again.startswith("isegbench run ")
+    rest = shlex.split(again)[1:]
+    assert rest == words[3:]
+    done = subprocess.run([*words[:3], *rest], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert f"Resuming: {there} finished traces are kept." in done.stderr
+    assert len(finished(tmp_path / name)) == 72
+    computed = Counter(log.read_text().split())
+    # What was in flight is begun again: a few sessions of each of two workers.
+    assert sum(computed.values()) - 72 <= 2 * 6
