@@ -31,7 +31,8 @@ class IOGTraining(TrainingConfig):
     notice. schedule: constant, poly or cosine, after `warmup` steps of linear rise.
 
     precision: float32, or mixed with float16 (GPU) or bfloat16. device: auto, cpu, cuda; devices:
-    how many, through Ray Train when more than one. threads: of torch on a CPU; 0 leaves torch's
+    how many, through Ray Train when more than one, on the cluster at ray_address or this machine.
+    threads: of torch on a CPU; 0 leaves torch's
     choice. loaders: processes that prepare samples; 0 for none but this one. cache: keep decoded
     images and masks in memory.
 
@@ -62,6 +63,7 @@ class IOGTraining(TrainingConfig):
     precision: Precision = "float32"
     device: Device = "auto"
     devices: int = Field(1, ge=1)
+    ray_address: str | None = None
     threads: int = Field(0, ge=0)
     loaders: int = Field(0, ge=0)
     cache: bool = False

@@ -21,7 +21,17 @@ CURVES = "curves.png"
 #: What may differ between a training and its continuation without making it another one.
 _FREE = frozenset(
     {"epochs", "snapshot_every", "validate_every", "validate_on", "save_seconds", "half"}
-    | {"threads", "loaders", "cache", "device", "data_root", "trained_on", "out", "exclude"}
+    | {
+        "threads",
+        "loaders",
+        "cache",
+        "device",
+        "ray_address",
+        "data_root",
+        "trained_on",
+        "out",
+        "exclude",
+    }
 )
 
 

@@ -1,7 +1,6 @@
 """Training on several devices: one process each, through Ray Train."""
 
 import contextlib
-import logging
 import threading
 from typing import Any
 
@@ -15,6 +14,8 @@ from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from ....harness.errors import IsegbenchError, UserError
+from ....harness.executors.cluster import connect
+from ....harness.executors.resources import Resources
 from ....harness.training import Material, Watch
 from ...device import resolve_device
 from .config import IOGTraining
@@ -31,13 +32,12 @@ def train_on_several(config: IOGTraining, material: Material, watch: Watch) -> N
     statistics kept are the first process's. The processes share the directory `config.out` and
     the data sets' files. Raises UserError when Ray cannot place them.
     """
-    started_here = not ray.is_initialized()
-    if started_here:
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    use_gpu = resolve_device(config.device).type == "cuda"
+    shape = Resources(cpus=1, gpus=1 if use_gpu else None)
+    started_here = connect(config.ray_address, config.devices, [shape])
     events = Queue(actor_options={"num_cpus": 0})
     listener = threading.Thread(target=_pass_on, args=(events, watch), daemon=True)
     listener.start()
-    use_gpu = resolve_device(config.device).type == "cuda"
     # A worker has another working directory.
     placed = config.model_copy(update={"out": config.out.resolve()})
     try:
