@@ -1,6 +1,7 @@
 """From an instance to what a network is trained on: augmented, cropped, with guidance."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import cv2
@@ -47,7 +48,7 @@ class Samples(Dataset[Sample]):
     ) -> None:
         self._refs, self._side, self._augmentation = refs, side, augmentation
         self._seed, self._inside = seed, inside
-        self._images: dict[str, np.ndarray] | None = {} if cache else None
+        self._images: dict[Path | int, np.ndarray] | None = {} if cache else None
         self._masks: dict[int, np.ndarray] = {}
 
     def __len__(self) -> int:
@@ -72,7 +73,8 @@ class Samples(Dataset[Sample]):
             instance = self._refs[index].load()
             return instance.image, instance.mask
         # The images of two data sets may have one name: where they lie tells them apart.
-        name = self._refs[index].image.origin
+        data = self._refs[index].image.data
+        name = data if isinstance(data, Path) else index
         if index not in self._masks:
             instance = self._refs[index].load()
             self._images.setdefault(name, instance.image)
