@@ -17,6 +17,8 @@ SLOW = [
     ("fcfi", "fcfi_hrnet18s", ""),
     ("dextr", "dextr_r101", ""),
     ("forte", "forte_r50", ""),
+    ("iog", "iog_r50", ",backbone=resnet50"),
+    ("iog-refine", "iog_refine_r101", ""),
 ]
 
 
