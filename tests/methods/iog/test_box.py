@@ -1,5 +1,8 @@
 """IOG from a box alone, with small networks whose weights are made up."""
 
+import json
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -7,13 +10,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
+from pycocotools.coco import COCO
 from scipy.ndimage import distance_transform_edt
+from skimage import data
 
+from isegbench.datasets import samples
 from isegbench.datasets.samples import Samples
 from isegbench.harness import engine
 from isegbench.harness.errors import MethodError, UserError
 from isegbench.harness.executors.shipping import carried_files
 from isegbench.harness.fetch import sha256_of
+from isegbench.harness.label import label
 from isegbench.harness.method import Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
@@ -209,6 +216,29 @@ def test_two_clicks_through_the_engine(files):
         assert [step.click.kind for step in trace.steps] == ["corner", "corner"]
         assert trace.steps[0].iou is None
         assert trace.steps[1].iou is not None
+
+
+def test_labelling(files, tmp_path):
+    """What Pixel-ImageNet did: the masks that the method gives, in a file that COCO opens."""
+    content = json.loads(samples.MASKS.read_text())
+    for annotation in content["annotations"]:
+        del annotation["segmentation"]
+    (tmp_path / "boxes.json").write_text(json.dumps(content))
+    spec = f"iog-box:outside={files[0]},weights={files[1]},device=cpu"
+    out = tmp_path / "masks.json"
+    images = Path(data.__file__).parent
+    done = label(tmp_path / "boxes.json", images, spec, out, limit=4, batch_size=2)
+    assert (done.masks, done.failed) == (4, {})
+    opened = COCO(str(out))
+    assert opened.dataset["info"]["method"]["weights"]["sha256"].startswith(sha256_of(files[0]))
+    method = methods.build(spec)
+    refs = {ref.name: ref for ref in Samples().instances()}
+    for annotation in opened.anns.values():
+        instance = refs[f"{annotation['image_id']}#{annotation['id']}"].load()
+        clicks = LargestError().open(instance, "box", np.random.default_rng(0))
+        (found,) = play(method, Session(instance.image, tuple(clicks)))
+        # A batch may round differently, which shows where a pixel is near the threshold.
+        assert (opened.annToMask(annotation) != (found > 0.5)).mean() < 1e-4
 
 
 def test_what_does_not_fit_is_said(files, tmp_path):
