@@ -41,7 +41,10 @@ class Deaths:
         self._fruitless += born
         self._stillborn += not born
         if self._stillborn >= _STILLBORN + workers:
-            raise UserError(f"workers die as they start; the last one: {self.problem}")
+            raise UserError(
+                f"workers die as they start; the last one: {self.problem}. Nodes without this "
+                "package get it with --ship-package, what it needs with a runtime environment"
+            )
         if self._fruitless >= max(_FRUITLESS, 4 * workers):
             raise UserError(
                 f"workers die before they finish anything; the last one: {self.problem}"
@@ -82,9 +85,11 @@ class Deaths:
 
 
 def reason(error: BaseException | str) -> str:
-    """An error in one line: of Ray's paragraphs, the sentence that says how the worker ended."""
+    """An error in one line: of Ray's paragraphs, what says how the worker ended."""
     text = str(error).strip() or type(error).__name__
     lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if "creation task" in lines[0]:
+        return lines[-1]
     for line in lines:
         if "because" in line:
             return line.split(" Some common causes include")[0]

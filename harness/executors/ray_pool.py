@@ -1,6 +1,7 @@
 """The ray executor: a pool of actors, on this machine or a cluster."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ from .cluster import Cluster
 from .dispatch import Dispatch
 from .executor import Executor
 from .last_words import LastWords
+from .package import carrying_package
 from .resources import Resources
 from .status import Watch
 
@@ -62,13 +64,18 @@ class RayPool(Executor):
 
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         shapes = [self._shape(job) for job in jobs]
-        environment = self._runtime_env
         with (
             LastWords(_ENDED),
+            self._environment() as environment,
             Cluster(self._address, self._workers, shapes, environment) as cluster,
         ):
             dispatch = Dispatch(cluster, jobs, shapes, self._workers, GRACE_SECONDS, watch)
             yield from dispatch.traces()
+
+    def _environment(self) -> AbstractContextManager[dict[str, Any] | None]:
+        if self._ship_package:
+            return carrying_package(self._runtime_env)
+        return nullcontext(self._runtime_env)
 
     def _shape(self, job: Job) -> Resources:
         asked = job.method.resources
