@@ -1,0 +1,384 @@
+"""Everything that can go wrong, once, in one run on a cluster of this machine.
+
+`python tests/faults/everything.py [--instances N] [--keep DIR]` runs 2 methods on 4 data sets
+with 2 seeds on Ray: on GrabCut, Berkeley, DAVIS and COCO-MVal where ../shared/data has them (or
+ISEGBENCH_DATA), else four times on the samples. First undisturbed in this process; then on a Ray
+cluster of three nodes, of which one computes nothing, while faults strike one after the other.
+Afterwards every instance must have exactly one complete trace, equal to the undisturbed run's;
+only the instance that kills its worker every time is set aside. Exits with 1 if anything is not
+so. Two cores are enough; it needs some minutes.
+"""
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+
+from isegbench.harness.config import make_config, read_config
+from isegbench.harness.plan import make_plan
+from isegbench.harness.seeding import method_seed
+from isegbench.harness.store import finished, read_traces, trace_files
+
+ROOT = Path(__file__).resolve().parents[2]
+SHARED = ROOT.parent / "shared" / "data"
+DISTURBED = Path(__file__).with_name("disturbed.py")
+REAL = ["grabcut", "berkeley", "davis", "coco_mval"]
+#: Tells a process started by this one that it has a disk of its own to fill.
+OWN_DISK = "ISEGBENCH_FAULTS_OWN_DISK"
+#: What of a trace does not depend on the clock.
+STABLE = [
+    *("method", "dataset", "simulator", "seed", "instance", "click"),
+    *("y", "x", "kind", "iou", "status"),
+]
+TOML = """
+methods = [
+  {{name = "{file}:Disturbed", label = "nearest-click", inner = "nearest-click", {first}}},
+  {{name = "{file}:Disturbed", label = "geodesic", inner = "geodesic", {second}}},
+]
+datasets = [{datasets}]
+clicks = 4
+seeds = 2
+limit = {instances}
+batch_size = 2
+time_limit = 20
+"""
+
+
+class Benchmark:
+    """The run: its files, what is in it, and what it must end as."""
+
+    def __init__(self, folder: Path, instances: int) -> None:
+        self.folder, self.out, self.orders = folder, folder / "disk" / "run", folder / "orders"
+        for name in ("nearest-click", "geodesic"):
+            (self.orders / name).mkdir(parents=True)
+        data = Path(os.environ.get("ISEGBENCH_DATA", SHARED))
+        self.real = all((data / name).is_dir() for name in ("GrabCut", "Berkeley", "DAVIS"))
+        self._data = data if self.real else None
+        self._instances = instances
+        self.calm = self._write("calm.toml", disturbed=False)
+        self.harmed = self._write("harmed.toml", disturbed=True)
+        self.plan = make_plan(make_config(read_config(self.calm)))
+        self.keys = [(*job_key(job), ref.name) for job in self.plan.jobs(set()) for ref in job.refs]
+
+    def _write(self, name: str, disturbed: bool) -> Path:
+        pause = {"nearest-click": 0.1, "geodesic": 0.0}
+        orders = {
+            label: f'orders = "{self.orders / label}", pause = {seconds}' if disturbed else ""
+            for label, seconds in pause.items()
+        }
+        copies = [f'{{name = "samples", label = "samples-{letter}"}}' for letter in "abcd"]
+        text = TOML.format(
+            file=DISTURBED,
+            first=orders["nearest-click"],
+            second=orders["geodesic"],
+            datasets=", ".join(json.dumps(one) for one in REAL) if self.real else ", ".join(copies),
+            instances=self._instances,
+        ).replace(", }", "}")
+        if self._data:
+            text += f'data_root = "{self._data}"\n'
+        path = self.folder / name
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    def order(self, fault: str, key: tuple) -> Path:
+        """Let a fault strike the instance with this key."""
+        method, dataset, _, seed, instance = key
+        order = self.orders / method / f"{fault}-{method_seed(seed, dataset, instance)}"
+        order.touch()
+        return order
+
+    def done(self) -> int:
+        """Finished traces on the disk."""
+        return len(finished(self.out)) if self.out.exists() else 0
+
+    def workers(self) -> list[int]:
+        """The worker processes that hold a method now."""
+        found = {int(path.name) for path in self.orders.glob("*/processes/*")}
+        return [pid for pid in found if _command(pid).startswith(b"ray::")]
+
+
+def job_key(job) -> tuple:
+    """The first four parts of a trace's key."""
+    return job.method.name, job.dataset_name, job.simulator_name, job.seed
+
+
+def _command(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+class Nodes:
+    """A Ray cluster of this machine: a head that computes nothing and nodes of one core."""
+
+    def __init__(self) -> None:
+        from ray.cluster_utils import Cluster
+
+        memory = {"object_store_memory": 100 * 2**20}
+        self._memory = memory
+        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **memory})
+        self._nodes = [self._cluster.add_node(num_cpus=1, **memory) for _ in range(2)]
+
+    @property
+    def address(self) -> str:
+        return self._cluster.address
+
+    def lose_one(self) -> None:
+        """Every process of a node ends at once; another node comes."""
+        self._cluster.remove_node(self._nodes.pop(0), allow_graceful=False)
+        self._nodes.append(self._cluster.add_node(num_cpus=1, **self._memory))
+
+    def stop(self) -> None:
+        """All of Ray ends at once."""
+        for node in self._cluster.list_all_nodes():
+            node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+
+    def shut_down(self) -> None:
+        self._cluster.shutdown()
+
+
+class Driver:
+    """`isegbench run` in a process of its own."""
+
+    def __init__(self, benchmark: Benchmark, address: str) -> None:
+        words = [sys.executable, "-m", "isegbench.harness.cli", "run", str(benchmark.harmed)]
+        words += ["--executor", "ray", "--workers", "2", "--ray-address", address]
+        words += ["--out", str(benchmark.out)]
+        self._log = benchmark.folder / f"driver-{time.monotonic_ns()}.log"
+        with open(self._log, "wb") as log:
+            self.process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+
+    def said(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def wait(self, seconds: float) -> int:
+        return self.process.wait(seconds)
+
+
+def until(condition: Callable[[], bool], driver: Driver, seconds: float = 180.0) -> None:
+    """Wait for something to become true while the driver is alive."""
+    end = time.monotonic() + seconds
+    while not condition():
+        if driver.process.poll() is not None:
+            raise SystemExit(f"the run ended too early, with {driver.wait(1)}:\n{driver.said()}")
+        if time.monotonic() > end:
+            raise SystemExit(f"nothing happened in {seconds:g} s:\n{driver.said()}")
+        time.sleep(0.1)
+
+
+@contextmanager
+def full_disk(benchmark: Benchmark, driver: Driver) -> Iterator[str]:
+    """No byte more fits on the disk of the run; where that cannot be, its files may not grow."""
+    if os.environ.get(OWN_DISK):
+        filler = benchmark.out.parent / "filler"
+        with open(filler, "wb", buffering=0) as file:
+            try:
+                while True:
+                    file.write(bytes(4096))
+            except OSError as error:
+                said = error.strerror or "full"
+        yield f"disk full ({said})"
+        filler.unlink()
+    else:
+        hard = resource.prlimit(driver.process.pid, resource.RLIMIT_FSIZE)[1]
+        resource.prlimit(driver.process.pid, resource.RLIMIT_FSIZE, (0, hard))
+        yield "files may not grow (stands for a full disk)"
+
+
+class Story:
+    """What was done to the run and what came of it, a line each."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
+        self._started = time.monotonic()
+        self.lines: list[tuple[str, str, str]] = []
+        self.bad = 0
+
+    def tell(self, fault: str, done: int, came: str, good: bool = True) -> None:
+        self.bad += not good
+        when = f"{time.monotonic() - self._started:.0f} s, {done}/{self._total}"
+        self.lines.append((fault, when, came if good else f"WRONG: {came}"))
+        print(f"  {fault}: {self.lines[-1][2]}", flush=True)
+
+    def print(self) -> None:
+        wide = max(len(line[0]) for line in self.lines)
+        print(f"\n{'fault':{wide}}  {'when':>14}  what came of it")
+        for fault, when, came in self.lines:
+            print(f"{fault:{wide}}  {when:>14}  {came}")
+
+
+def harm(benchmark: Benchmark, story: Story) -> tuple:
+    """Let everything go wrong; the key of the instance that is to be set aside."""
+    total, keys = len(benchmark.keys), benchmark.keys
+    by_method = {
+        name: [key for key in keys if key[0] == name] for name in ("nearest-click", "geodesic")
+    }
+    doomed = by_method["nearest-click"][1]
+    orders = {
+        "segmentation fault": benchmark.order("segfault", by_method["geodesic"][2]),
+        "worker hangs": benchmark.order("hang", by_method["nearest-click"][-1]),
+        "GPU out of memory (simulated)": benchmark.orders / "geodesic" / "memory",
+    }
+    orders["GPU out of memory (simulated)"].touch()
+    benchmark.order("doom", doomed)
+
+    nodes = Nodes()
+    driver = Driver(benchmark, nodes.address)
+    until(lambda: benchmark.done() > total // 12 and bool(benchmark.workers()), driver)
+    victim = benchmark.workers()[0]
+    os.kill(victim, signal.SIGKILL)
+    at = benchmark.done()
+    until(lambda: benchmark.done() > at + 2, driver)
+    story.tell("worker killed (SIGKILL)", at, "replaced; the run goes on")
+
+    at = benchmark.done()
+    nodes.lose_one()
+    until(lambda: benchmark.done() > at + 2, driver)
+    story.tell("node lost, another comes", at, "the run goes on there")
+
+    driver.process.kill()
+    driver.wait(30)
+    at = benchmark.done()
+    driver = Driver(benchmark, nodes.address)
+    until(lambda: benchmark.done() > at + 2, driver)
+    kept = f"Resuming: {at} finished traces" in driver.said()
+    story.tell("driver killed, started again", at, f"{at} traces kept; the run goes on", kept)
+
+    with full_disk(benchmark, driver) as how:
+        code = driver.wait(180)
+    at, said = benchmark.done(), driver.said()
+    good = code == 2 and "cannot be written" in said and "Traceback" not in said
+    last = [line for line in said.splitlines() if "cannot be written" in line][-1:]
+    story.tell(how, at, f"stops with {code}: {''.join(last)[-60:] or said[-500:]}", good)
+    driver = Driver(benchmark, nodes.address)
+    until(lambda: benchmark.done() > at + 2, driver)
+    story.tell("space again, started again", at, f"{at} traces kept; the run goes on")
+
+    nodes.stop()
+    code = driver.wait(180)
+    at, said = benchmark.done(), driver.said()
+    nodes.shut_down()
+    good = code == 2 and "Everything finished is kept" in said
+    came = "and says how to go on" if good else f"saying {said[-1500:]}"
+    story.tell("Ray stopped", at, f"stops with {code} {came}", good)
+
+    nodes = Nodes()
+    driver = Driver(benchmark, nodes.address)
+    code = driver.wait(400)
+    nodes.shut_down()
+    good = code == 0
+    story.tell(
+        "Ray and driver started again", at, "ran to its end" if good else driver.said(), good
+    )
+    for fault, order in orders.items():
+        struck = not order.exists()
+        came = "struck; tried again, nothing lost" if struck else "did not strike"
+        story.tell(fault, benchmark.done(), came, struck)
+    return doomed
+
+
+def check(benchmark: Benchmark, story: Story, calm: pd.DataFrame, doomed: tuple) -> None:
+    """Every instance once, as in the undisturbed run; the doomed one set aside and reported."""
+    found = read_traces(benchmark.out)[STABLE]
+    rows = sum(pq.read_metadata(path).num_rows for path in trace_files(benchmark.out))
+    names = ["method", "dataset", "simulator", "seed", "instance"]
+
+    def without(frame: pd.DataFrame) -> pd.DataFrame:
+        mine = (frame[names] == list(doomed)).all(axis=1)
+        return frame[~mine].reset_index(drop=True)
+
+    aside = found[(found[names] == list(doomed)).all(axis=1)]
+    story.tell(
+        "an instance that always kills",
+        benchmark.done(),
+        f"set aside as {', '.join(aside['status'].unique())}",
+        aside["status"].tolist() == ["worker-died"],
+    )
+    records = (benchmark.out / "failures.jsonl").read_text().splitlines()
+    reasons = [json.loads(line) for line in records]
+    others = Counter(r["status"] for r in reasons if r["instance"] != doomed[-1])
+    story.tell(
+        "failures reported",
+        benchmark.done(),
+        f"{len(reasons)} of it, {dict(others)} else",
+        not others,
+    )
+    once = rows == len(found) and not found.duplicated([*names, "click"]).any()
+    try:
+        pd.testing.assert_frame_equal(without(found), without(calm), check_exact=True)
+        same = f"equal to the undisturbed run's, {len(found)} rows"
+    except AssertionError as error:
+        once, same = False, f"other than the undisturbed run's: {error}"
+    traces = len(found.drop_duplicates(names))
+    story.tell(f"{traces} traces, each once" if once else "traces", benchmark.done(), same, once)
+
+
+def run(folder: Path, instances: int) -> int:
+    benchmark = Benchmark(folder, instances)
+    where = ", ".join(dataset.name for dataset in benchmark.plan.datasets)
+    print(f"2 methods on {where}, 2 seeds: {len(benchmark.keys)} traces")
+    started = time.monotonic()
+    words = [sys.executable, "-m", "isegbench.harness.cli", "run", str(benchmark.calm)]
+    subprocess.run([*words, "--out", str(folder / "calm")], check=True, capture_output=True)
+    print(f"undisturbed, in one process: {time.monotonic() - started:.0f} s", flush=True)
+    story = Story(len(benchmark.keys))
+    doomed = harm(benchmark, story)
+    check(benchmark, story, read_traces(folder / "calm")[STABLE], doomed)
+    story.print()
+    print(f"\n{'FAILED' if story.bad else 'passed'} in {time.monotonic() - started:.0f} s")
+    return 1 if story.bad else 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--instances", type=int, default=6, help="of each data set")
+    parser.add_argument("--keep", type=Path, help="an empty folder for all files, kept")
+    given = parser.parse_args()
+    if OWN_DISK not in os.environ:
+        with_own_disk()
+    # Ray puts sockets below it, whose paths must be short.
+    folder = given.keep or Path(tempfile.mkdtemp(prefix="iseg", dir="/tmp"))
+    ray_folder = tempfile.mkdtemp(prefix="iseg", dir="/tmp")
+    os.environ["RAY_TMPDIR"] = ray_folder
+    os.environ["OMP_NUM_THREADS"] = "1"
+    disk = folder / "disk"
+    disk.mkdir(parents=True)
+    if os.environ[OWN_DISK]:
+        words = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(disk)]
+        subprocess.run(words, check=True)
+    try:
+        return run(folder, given.instances)
+    finally:
+        if os.environ[OWN_DISK]:
+            subprocess.run(["umount", "-l", str(disk)], check=False)
+        shutil.rmtree(ray_folder, ignore_errors=True)
+        if not given.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def with_own_disk() -> None:
+    """Go on in a name space of mounts of our own, where a small disk can be mounted and filled."""
+    unshare = shutil.which("unshare")
+    trial = ["--mount", "--map-root-user", "sh", "-c", "mount -t tmpfs tmpfs /mnt"]
+    if unshare and subprocess.run([unshare, *trial], capture_output=True).returncode == 0:
+        os.environ[OWN_DISK] = "1"
+        os.execv(unshare, [unshare, *trial[:2], sys.executable, *sys.argv])
+    os.environ[OWN_DISK] = ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())
