@@ -1,4 +1,4 @@
-"""Writing files whole or not at all."""
+"""Writing files, and lines at their end, whole or not at all."""
 
 import os
 import uuid
@@ -34,5 +34,22 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
             os.replace(temporary, path)
         finally:
             temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def append_line(path: Path, line: str) -> None:
+    """Add a line to a file, made if need be. Raises UserError when it cannot: then none is."""
+    left = line.encode("utf-8") + b"\n"
+    try:
+        with open(path, "ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                while left:
+                    left = left[file.write(left) :]
+            except OSError:
+                # Half a line would spoil the next one, which comes once there is room again.
+                file.truncate(before)
+                raise
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error

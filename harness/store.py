@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from .errors import UserError
-from .files import write_whole
+from .files import append_line, write_whole
 from .manifest import now
 from .masks import append_masks
 from .types import TRACE_KEY as KEY
@@ -97,8 +97,11 @@ class Store:
                 self._alarm.cancel()
                 self._alarm = None
             if self._waiting:
-                append_masks(self.directory, self._waiting)
-                _write(self._traces, to_table(self._waiting))
+                try:
+                    append_masks(self.directory, self._waiting)
+                    _write(self._traces, to_table(self._waiting))
+                except UserError as error:
+                    raise UserError(self._stuck(error)) from error
                 self._waiting.clear()
                 self._files += 1
             self._flushed_at = time.monotonic()
@@ -117,8 +120,16 @@ class Store:
         record = dict(zip(KEY, trace.key, strict=True))
         record |= {"click": len(trace.steps), "status": trace.status}
         record |= {"error": trace.error, "time": now()}
-        with open(self.directory / "failures.jsonl", "a", encoding="utf-8") as file:
-            file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        try:
+            append_line(self.directory / "failures.jsonl", json.dumps(record, ensure_ascii=False))
+        except UserError as error:
+            raise UserError(self._stuck(error)) from error
+
+    def _stuck(self, problem: UserError) -> str:
+        return (
+            f"{problem}. What was written before stays in {self.directory}; when the problem is "
+            "gone, the same command goes on where this one stopped"
+        )
 
 
 def to_table(traces: Iterable[Trace]) -> pa.Table:
@@ -227,10 +238,18 @@ def finished(directory: Path, retry_failures: bool = False) -> set[tuple]:
 
 
 def merge(directory: Path) -> None:
-    """Write the small trace files of a run as one. A death in between leaves both, read once."""
+    """Write the small trace files of a run as one, where there is room for that.
+
+    A death in between leaves both, read once.
+    """
     small = [path for path in trace_files(directory) if _rows_in(path) <= _SMALL_ROWS]
     if len(small) > 1:
-        _write(Path(directory) / "traces", _read(small))
+        table = _read(small)
+        try:
+            _write(Path(directory) / "traces", table)
+        except UserError:
+            # Nothing is lost, and who has something new to write will say that it cannot.
+            return
         for path in small:
             path.unlink()
 
