@@ -11,6 +11,7 @@ from . import environment, registry
 from .benchmark import OnStart, OnTrace, carry_out
 from .config import make_config
 from .errors import UserError
+from .executors.status import Watch
 from .files import write_whole
 from .label_boxes import BoxDataset
 from .label_coco import write_labels
@@ -52,13 +53,15 @@ def label(
     out: Path,
     on_start: OnStart | None = None,
     on_trace: OnTrace | None = None,
+    watch: Watch | None = None,
     **options: Any,
 ) -> Labelled:
     """Turn the boxes of a file into masks, written to `out` as COCO JSON.
 
     boxes, images: see `isegbench.datasets.boxes.Boxes`. method: one that opens with a box, named
     as for a run. options: executor, workers, gpus_per_worker, ray_address, batch_size, limit,
-    time_limit and retry_failures of `harness.config.RunConfig`.
+    time_limit and retry_failures of `harness.config.RunConfig`. on_start, on_trace, watch: as for
+    `harness.benchmark.execute`.
 
     What is finished is kept in OUT.parts, a run directory; the same call again goes on there, and
     `out` appears, whole, at the end. A bad box costs itself. Raises UserError when the boxes or
@@ -84,7 +87,7 @@ def label(
     _refuse_other_openings(planned)
     digest = dataset.digest()
     _refuse_other_boxes(parts, digest, boxes)
-    carry_out(plan, parts, config, on_start, on_trace)
+    carry_out(plan, parts, config, on_start, on_trace, watch=watch)
     return _write(out, parts, plan, dataset, {"file": Path(boxes).name, "sha256": digest})
 
 

@@ -64,11 +64,20 @@ def label(
     try:
         with progress:
             done = compute(
-                on_start=progress.start, on_trace=progress.advance, **_without_defaults(given)
+                on_start=progress.start,
+                on_trace=progress.advance,
+                watch=progress.watch,
+                **_without_defaults(given),
             )
     except KeyboardInterrupt:
-        console.print("\nStopped. What is finished is kept. To go on:")
-        console.print(f"  {shlex.join(['isegbench', *sys.argv[1:]])}", soft_wrap=True)
+        # To be copied from where it stands: unbroken, and not read as rich's markup.
+        again = shlex.join(["isegbench", *sys.argv[1:]])
+        console.print(
+            f"\nStopped. Every finished mask is kept in {out}.parts. To go on:\n  {again}",
+            soft_wrap=True,
+            markup=False,
+            highlight=False,
+        )
         raise typer.Exit(130) from None
     _tell(done)
 
