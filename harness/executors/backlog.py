@@ -81,6 +81,18 @@ class Backlog:
             self._left[method] += len(piece.refs)
             self._again[method].append(Piece(piece.job, piece.refs))
 
+    def begun(self, piece: Piece) -> int:
+        """How many of the instances left of a piece its worker may have begun, at most.
+
+        The engine admits them in order, and finished ones are on their way for a moment.
+        """
+        settings = self._jobs[piece.job].settings
+        seconds = piece.seconds / piece.done if piece.done else self._seconds.get(piece.job)
+        if seconds is None:
+            return len(piece.refs)
+        admitted = 2 * settings.batch_size + settings.threads + 1
+        return admitted + int(_PIECE_SECONDS / max(seconds, 1e-4))
+
     def method_of(self, piece: Piece) -> str:
         """The name of the method that a piece is for."""
         return self._jobs[piece.job].method.name
@@ -134,8 +146,8 @@ class Backlog:
         """As many instances as take about a second; few at the end, so that nobody idles."""
         waiting = self._waiting[job]
         batch = self._jobs[job].settings.batch_size
-        # The engine fills batches from about twice as many sessions.
-        least = 1 if batch == 1 else 2 * batch
+        # Batches shrink as a piece runs out of sessions: that should not be most of the time.
+        least = 1 if batch == 1 else 4 * batch
         seconds = self._seconds.get(job)
         wanted = least if seconds is None else int(_PIECE_SECONDS / max(seconds, 1e-4))
         fair = self._left[self._jobs[job].method.name] // (2 * DEPTH * workers)

@@ -1,6 +1,8 @@
 """One run on a cluster: workers get pieces, traces come back, deaths cost only themselves."""
 
+import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 import ray
@@ -22,6 +24,9 @@ from .worker import Built, Finished, Hung, Missing
 _STORE_SHARE = 0.25
 #: A piece's encoded images and masks, at most.
 _MOST_PIECE_BYTES = 64 * 2**20
+#: A wait for room is said after, and given up after: an autoscaler may need minutes for a node.
+_LOOK_SECONDS = 5.0
+_ROOM_PATIENCE_SECONDS = 900.0
 
 
 class Dispatch:
@@ -45,6 +50,7 @@ class Dispatch:
         self._workers = workers
         self._watch = watch
         self._told = PoolStatus()
+        self._roomy = time.monotonic()
         self._freight = Freight(list(jobs), grace)
         self._deaths = Deaths(jobs)
         self._crews: list[Crew] = []
@@ -66,9 +72,11 @@ class Dispatch:
                         self._feed(crew, member)
                 self._tell()
                 awaited = self._awaited()
-                done, _ = ray.wait(list(awaited), num_returns=1, timeout=1.0)
+                ray.wait(list(awaited), num_returns=1, timeout=1.0)
+                # All who have something to say, as Ray asks them in the same order every time.
+                said, _ = ray.wait(list(awaited), num_returns=len(awaited), timeout=0)
                 self._cluster.check()
-                for future in done:
+                for future in said:
                     yield from self._hear(*awaited[future], future)
         finally:
             for crew in self._crews:
@@ -155,7 +163,9 @@ class Dispatch:
     ) -> Iterator[Trace]:
         """Take back a dead worker's work; try alone what it was at, set aside who died twice."""
         crew.dismiss(member)
-        lost = member.hello is not None and self._cluster.lost(member.hello.node)
+        lost = "its node has died" in str(error) or (
+            member.hello is not None and self._cluster.lost(member.hello.node)
+        )
         if lost:
             self._deaths.note_lost_node(error)
         else:
@@ -165,7 +175,8 @@ class Dispatch:
                 self._deaths.again(len(piece.refs))
                 crew.backlog.put_back(piece)
                 continue
-            suspects = set(hung.instances) if hung else set(piece.refs)
+            begun = islice(piece.refs, crew.backlog.begun(piece))
+            suspects = set(hung.instances if hung else begun)
             alone = len(piece.refs) == 1
             for name in [name for name in piece.refs if name in suspects]:
                 trace = self._deaths.blame(piece.job, piece.refs[name], alone, hung is not None)
@@ -184,8 +195,23 @@ class Dispatch:
             deaths=deaths.count,
             retried=deaths.retried,
             set_aside=deaths.set_aside,
-            problem=deaths.problem,
+            problem=self._without_room() or deaths.problem,
         )
         if self._watch and status != self._told:
             self._watch(status)
         self._told = status
+
+    def _without_room(self) -> str:
+        """What the run waits for; "" when somebody works. Raises UserError after a long wait."""
+        waiting = [crew for crew in self._crews if crew.members]
+        if any(crew.alive or self._cluster.room(crew.shape, []) for crew in waiting):
+            self._roomy = time.monotonic()
+        shapes = " and ".join(f"one worker ({crew.shape})" for crew in waiting)
+        if not waiting or time.monotonic() - self._roomy < _LOOK_SECONDS:
+            return ""
+        if time.monotonic() - self._roomy > _ROOM_PATIENCE_SECONDS:
+            raise UserError(
+                f"for {_ROOM_PATIENCE_SECONDS / 60:.3g} minutes no node of the cluster has had "
+                f"room for {shapes}: ask for less, or add nodes. Everything finished is kept"
+            )
+        return f"no node of the cluster has room for {shapes}: waiting"

@@ -16,7 +16,10 @@ import pytest
 from isegbench import harness
 from isegbench.harness.benchmark import execute
 from isegbench.harness.config import make_config
-from isegbench.harness.executors import ray_pool
+from isegbench.harness.errors import UserError
+from isegbench.harness.executors import dispatch, ray_pool
+from isegbench.harness.executors.executor import make_executor
+from isegbench.harness.plan import make_plan
 from isegbench.harness.store import read_traces, trace_files
 
 from .conftest import FAULTY, REPEATS, STABLE
@@ -99,6 +102,8 @@ def test_a_node_lost_and_another_come(nodes, pictures, undisturbed, tmp_path, re
             nodes.lose()
         if done == after + 20:
             nodes.replace()
+        if done > after + 20 and statuses[-1].alive < 2:
+            time.sleep(0.3)  # so that there is work left when the new worker comes
 
     out, marks = tmp_path / "run", tmp_path / "marks"
     given = {"methods": steady(marks), "datasets": pictures, "out": out, **options(nodes)}
@@ -169,3 +174,15 @@ def test_an_instance_that_harms_its_worker_every_time(nodes, pictures, monkeypat
     assert last["p03"] == HARM[harm]
     assert (last.drop("p03") == "ok").all()
     assert len(last) == 8
+
+
+def test_a_cluster_without_room_is_waited_for_and_given_up(nodes, pictures, monkeypatch):
+    monkeypatch.setattr(dispatch, "_LOOK_SECONDS", 0.5)
+    monkeypatch.setattr(dispatch, "_ROOM_PATIENCE_SECONDS", 3.0)
+    statuses = []
+    values = {"methods": f"{FAULTY}:Steady", "datasets": pictures, **options(nodes)}
+    config = make_config(values | {"gpus_per_worker": 2.0})
+    jobs = make_plan(config).jobs(set())
+    with pytest.raises(UserError, match=r"no node of the cluster has had room for .*2 GPU"):
+        list(make_executor(config).run(jobs, statuses.append))
+    assert any("no node of the cluster has room" in status.problem for status in statuses)
