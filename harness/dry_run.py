@@ -245,6 +245,7 @@ def _room(config: RunConfig, plan: Plan) -> Iterator[Room]:
         yield Room(dict.fromkeys(names, 1))
         return
     from .executors.cluster import Cluster
+    from .executors.package import carrying_package
 
     shapes = {
         method.name: method.resources
@@ -253,7 +254,10 @@ def _room(config: RunConfig, plan: Plan) -> Iterator[Room]:
         for method in plan.methods
     }
     with ExitStack() as stack:
-        given = (config.ray_address, config.workers, list(shapes.values()), config.runtime_env)
+        environment = config.runtime_env
+        if config.ship_package:
+            environment = stack.enter_context(carrying_package(environment))
+        given = (config.ray_address, config.workers, list(shapes.values()), environment)
         cluster = stack.enter_context(Cluster(*given))
         workers = {}
         for name, shape in shapes.items():

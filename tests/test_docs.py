@@ -26,7 +26,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 FOLLOWED = [
     "index.md",
     "report.md",
-    "ray.md",
+    "cluster.md",
     "networks.md",
     "writing-a-dataset.md",
     "writing-a-simulator.md",
