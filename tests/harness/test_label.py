@@ -100,6 +100,29 @@ def test_real_boxes(shared, tmp_path):
     assert np.mean(gains) > 0
 
 
+def test_boxes_in_xml(tmp_path):
+    """ILSVRC's way: a file an image, no size given; ids and categories are made."""
+    for stem, name, sides in (
+        ("coffee", "cup", (101, 51, 300, 250)),
+        ("astronaut", "person", (20, 17, 367, 512)),
+    ):
+        tags = ("xmin", "ymin", "xmax", "ymax")
+        bounds = "".join(f"<{tag}>{side}</{tag}>" for tag, side in zip(tags, sides, strict=True))
+        text = f"<object><name>{name}</name><bndbox>{bounds}</bndbox></object>"
+        (tmp_path / f"{stem}.xml").write_text(f"<annotation>{text}</annotation>")
+    out = tmp_path / "masks.json"
+    done = label(tmp_path, PHOTOGRAPHS, "ellipse", out)
+    assert (done.masks, done.failed) == (2, {})
+    opened = COCO(str(out))
+    assert [image["file_name"] for image in opened.imgs.values()] == ["astronaut.png", "coffee.png"]
+    assert [category["name"] for category in opened.cats.values()] == ["cup", "person"]
+    person, cup = opened.anns.values()
+    assert (person["category_id"], cup["category_id"]) == (2, 1)
+    assert person["given_bbox"] == person["bbox"] == [19, 16, 348, 496]
+    assert cup["given_bbox"] == cup["bbox"] == [100, 50, 200, 200]
+    assert opened.annToMask(cup).shape == (400, 600)
+
+
 def test_a_bad_box_costs_itself(boxes, tmp_path):
     file, content = boxes
     content["annotations"] = content["annotations"][:6]
