@@ -2,12 +2,13 @@
 # make demo    the main job on the embedded photographs; ends by naming the report
 # make test    style and tests
 # make types   the type checker, which fetches Node.js on its first use
+# make speed   the engine beside a plain loop: a table, and results/runs/speed.json (an hour)
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := results/runs/demo
 
-.PHONY: setup demo test types clean
+.PHONY: setup demo test types speed clean
 setup: .venv/installed
 
 .venv/installed: pyproject.toml
@@ -30,6 +31,9 @@ test: setup
 
 types: setup
 	$(BIN)/pyright
+
+speed: setup
+	$(BIN)/python tests/speed/table.py $(SPEED)
 
 clean:
 	rm -rf .venv build *.egg-info

@@ -27,13 +27,29 @@ def checked_mask(probabilities: Any, shape: tuple[int, int], threshold: float) -
         )
     if str(probabilities.dtype).removeprefix("torch.") != "float32":
         raise MethodError(f"predict returned dtype {probabilities.dtype}; must be float32")
-    values = probabilities.detach() if tensor else probabilities
-    extremes = values.aminmax() if tensor else (values.min(), values.max())
-    low, high = (float(extreme) for extreme in extremes)
+    if tensor and probabilities.device.type != "cpu":
+        return mask_from_device(probabilities.detach(), threshold)
+    values = probabilities.detach().numpy() if tensor else probabilities
+    low, high = float(values.min()), float(values.max())
     if not (low >= 0.0 and high <= 1.0):
         raise MethodError(_range_problem(values, low, high))
-    mask = values > threshold
-    return mask.cpu().numpy() if tensor else mask
+    return values > threshold
+
+
+def mask_from_device(values: Any, threshold: float) -> np.ndarray:
+    """The mask of a (H, W) float32 tensor, computed where it lies; the device is waited for once.
+
+    Raises MethodError where a value is not in [0, 1].
+    """
+    # The range travels as one more byte behind the mask: False where a value is NaN, too.
+    sound = ((values >= 0.0) & (values <= 1.0)).all()
+    answer = values.new_empty(values.numel() + 1, dtype=sound.dtype)
+    answer[:-1] = (values > threshold).flatten()
+    answer[-1] = sound
+    here = answer.cpu().numpy()
+    if not here[-1]:
+        raise MethodError(_range_problem(values, float(values.min()), float(values.max())))
+    return here[:-1].reshape(values.shape)
 
 
 def _range_problem(probabilities: Any, low: float, high: float) -> str:
