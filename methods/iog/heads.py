@@ -1,7 +1,7 @@
 """What stands on IOG's backbone: the coarse network's pyramid and the fine network's cascade.
 
-A 1x1 convolution without bias and a bilinear enlargement commute, both being linear and the
-latter's weights summing to one. The convolution is done first here, at the smaller size.
+A 1x1 convolution and a bilinear enlargement commute, the latter being linear with weights that
+sum to one. The convolution is done first here, at the smaller size.
 """
 
 from collections.abc import Sequence
@@ -22,8 +22,12 @@ def enlarge(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def slice_conv(conv: nn.Conv2d, x: torch.Tensor, first: int) -> torch.Tensor:
-    """What a 1x1 convolution without bias adds for x: its input channels from `first` on."""
-    return functional.conv2d(x, conv.weight[:, first : first + x.shape[1]])
+    """What a 1x1 convolution adds for x: its input channels from `first` on.
+
+    A bias, which it has once a normalisation has been folded into it, comes with channel 0.
+    """
+    bias = conv.bias if first == 0 else None
+    return functional.conv2d(x, conv.weight[:, first : first + x.shape[1]], bias)
 
 
 class CoarseNet(nn.Module):
