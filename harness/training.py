@@ -92,6 +92,13 @@ class Trainer(ABC):
         Returns the file of the best weights. Raises UserError for what cannot be done.
         """
 
+    @abstractmethod
+    def export(self, config: Any, file: Path) -> None:
+        """Write the best weights of a training that is there to `file`, small enough to ship.
+
+        The suffix says the format. Raises UserError when there are none.
+        """
+
 
 def read_training(path: Path, **given: Any) -> tuple[Trainer, TrainingConfig]:
     """The trainer and the configuration that a TOML file describes.
@@ -136,15 +143,6 @@ def gather(config: TrainingConfig) -> Material:
 def _plan(named: Named, config: TrainingConfig, limit: int | None) -> DatasetPlan:
     asked = {"methods": ["-"], "datasets": [named], "data_root": config.data_root, "limit": limit}
     return plan_dataset(named, checked(RunConfig, asked))
-
-
-def train(path: Path, watch: Watch, **given: Any) -> Path:
-    """Train what a TOML file describes; returns the file of the best weights.
-
-    given: values that win over the file's. Raises UserError.
-    """
-    trainer, config = read_training(path, **given)
-    return trainer.train(config, gather(config), watch)
 
 
 def surroundings() -> dict[str, Any]:

@@ -16,6 +16,14 @@ def train(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data sets; wins over the file's.")
     ] = None,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Do not train: write the best weights there are to FILE in 16 bits, "
+            "as .safetensors or .pth.",
+        ),
+    ] = None,
 ) -> None:
     """Train a network; keep its weights, the curves, and all it takes to go on after a stop.
 
@@ -25,17 +33,24 @@ def train(
 
     \b
       isegbench train iog.toml --out results/training/iog
+      isegbench train iog.toml --out results/training/iog --export small.safetensors
     """
     from rich.console import Console
 
-    from ..training import train as train_it
+    from ..training import gather, read_training
     from .training_progress import TrainingProgress
 
     console = Console(stderr=True)
     given = {"out": out, "data_root": data_root}
+    given = {key: value for key, value in given.items() if value is not None}
+    trainer, checked = read_training(config, **given)
+    if export is not None:
+        trainer.export(checked, export)
+        typer.echo(f"Weights: {export} ({export.stat().st_size / 1e6:.1f} MB)")
+        return
     try:
         with TrainingProgress(console) as progress:
-            best = train_it(config, progress, **{k: v for k, v in given.items() if v is not None})
+            best = trainer.train(checked, gather(checked), progress)
     except KeyboardInterrupt:
         console.print("\nStopped. To go on from the last checkpoint:")
         console.print(f"  {shlex.join(['isegbench', *sys.argv[1:]])}", soft_wrap=True)

@@ -46,16 +46,19 @@ def admit(config: IOGTraining, material: Material) -> None:
     invocations: list[Any] = []
     if path.exists():
         recorded = _read(path)
+        # A key that came with a later version had its default.
+        was = {key: field.default for key, field in IOGTraining.model_fields.items()}
+        was |= recorded["config"]
         differing = [
-            f"  {key}: {recorded['config'].get(key)!r} there, now {value!r}"
+            f"  {key}: {was[key]!r} there, now {value!r}"
             for key, value in given.items()
-            if key not in _FREE and recorded["config"].get(key) != value
+            if key not in _FREE and was[key] != value
         ]
         for name in data.keys() & recorded["datasets"].keys():
             for key in ("fingerprint", "planned"):
-                was, now_ = recorded["datasets"][name][key], data[name][key]
-                if was != now_:
-                    differing.append(f"  {name}: {key} {was} there, now {now_}")
+                one, other = recorded["datasets"][name][key], data[name][key]
+                if one != other:
+                    differing.append(f"  {name}: {key} {one} there, now {other}")
         if differing:
             raise UserError(
                 f"{config.out} holds another training; go on with the same settings or choose "

@@ -8,7 +8,7 @@ from ....harness.training import Material, Trainer, Watch
 from .config import IOGTraining
 from .loop import Place, train_here
 from .record import admit
-from .weights import weights_path
+from .weights import export_best, weights_path
 
 
 class IOGTrainer(Trainer):
@@ -27,3 +27,7 @@ class IOGTrainer(Trainer):
             else:
                 train_here(config, material, watch, Place())
         return weights_path(config, "best")
+
+    def export(self, config: Any, file: Path) -> None:
+        """The best weights in 16 bits; see `weights.export_best`."""
+        export_best(config, file)

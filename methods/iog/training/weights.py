@@ -5,7 +5,8 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..checkpoint import save_network
+from ....harness.errors import UserError
+from ..checkpoint import read_checkpoint, save_network
 from ..network import IOGNet
 from ..refinement import IOGRefineNet
 from .config import IOGTraining
@@ -35,3 +36,20 @@ def keep_weights(
     finally:
         temporary.unlink(missing_ok=True)
     return path
+
+
+def export_best(config: IOGTraining, file: Path) -> None:
+    """Write OUT/weights/best.pth again as `file`, in 16 bits: what it says of itself goes along.
+
+    file: `.safetensors`, or any other name for torch's format. Raises UserError when there is no
+    such training.
+    """
+    best = weights_path(config, "best")
+    if not best.is_file():
+        raise UserError(f"{best}: no such file: nothing was trained in {config.out}, or not enough")
+    saved = read_checkpoint(best)
+    refines = config.network == "iog-refine"
+    network = saved.network(IOGRefineNet) if refines else saved.network(IOGNet)
+    known = {"trained_on": list(saved.trained_on or ()), "guidance": saved.guidance}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    save_network(network, file, half=True, **known)
