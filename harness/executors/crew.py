@@ -17,12 +17,13 @@ class Member:
     """A worker: its actor, what it has built, and the pieces it holds, the running one first.
 
     greeting: the reference to its first word. hello: that word; None while it starts, or waits
-    for the cluster to have room.
+    for the cluster to have room. proven: it has built a method.
     """
 
     actor: Any
     greeting: Any
     hello: Hello | None = None
+    proven: bool = False
     method: str | None = None
     pieces: deque[tuple[Any, Piece]] = field(default_factory=deque)
 

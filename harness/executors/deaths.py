@@ -9,8 +9,8 @@ from ..types import InstanceRef, Trace
 #: An instance whose worker died this often is set aside.
 DEATHS = 2
 #: So many deaths in a row, without one finished instance, are not the instances' fault.
-_FRUITLESS = 20
-#: The same for workers that die before their first word.
+_FRUITLESS = 50
+#: The same for workers that die before they have built a method.
 _STILLBORN = 5
 
 
@@ -31,19 +31,20 @@ class Deaths:
         """Something was finished: workers can work."""
         self._fruitless = self._stillborn = 0
 
-    def record(self, error: BaseException | str, born: bool, workers: int) -> None:
+    def record(self, error: BaseException | str, proven: bool, workers: int) -> None:
         """Count a death. Raises UserError when workers only die.
 
-        born: whether it had said a word. workers: how many there are.
+        proven: whether it had built a method. workers: how many there are.
         """
         self.count += 1
         self.problem = reason(error)
-        self._fruitless += born
-        self._stillborn += not born
+        self._fruitless += proven
+        self._stillborn += not proven
         if self._stillborn >= _STILLBORN + workers:
             raise UserError(
-                f"workers die as they start; the last one: {self.problem}. Nodes without this "
-                "package get it with --ship-package, what it needs with a runtime environment"
+                f"workers die as they start or build their method; the last one: {self.problem}. "
+                "Nodes without this package get it with --ship-package, what it needs with a "
+                "runtime environment"
             )
         if self._fruitless >= max(_FRUITLESS, 4 * workers):
             raise UserError(

@@ -143,6 +143,7 @@ class Dispatch:
         if isinstance(word, Finished):
             yield from self._receive(word, piece)
         elif isinstance(word, Built):
+            member.proven = True
             crew.backlog.built(crew.backlog.method_of(piece), word.seconds)
         elif isinstance(word, Missing):
             self._freight.send_weights(piece.job)
@@ -169,9 +170,9 @@ class Dispatch:
         if lost:
             self._deaths.note_lost_node(error)
         else:
-            self._deaths.record(error, member.hello is not None, len(crew.members) + 1)
+            self._deaths.record(error, member.proven, len(crew.members) + 1)
         for index, (_, piece) in enumerate(member.pieces):
-            if index > 0 or lost:
+            if index > 0 or lost or not member.proven:
                 self._deaths.again(len(piece.refs))
                 crew.backlog.put_back(piece)
                 continue

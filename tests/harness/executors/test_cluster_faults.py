@@ -93,17 +93,20 @@ def test_workers_killed_at_any_time(nodes, pictures, undisturbed, tmp_path, repe
 @pytest.mark.parametrize("repeat", range(REPEATS))
 def test_a_node_lost_and_another_come(nodes, pictures, undisturbed, tmp_path, repeat):
     chance = random.Random(100 + repeat)
-    done, after, statuses = 0, chance.randrange(5, 30), []
+    done, after, statuses, changes = 0, chance.randrange(5, 30), [], []
 
     def count(_):
         nonlocal done
         done += 1
-        if done == after:
+        alive = statuses[-1].alive
+        if not changes and done >= after and alive == 2:
+            changes.append(done)
             nodes.lose()
-        if done == after + 20:
+        elif len(changes) == 1 and done >= changes[0] + 20:
+            changes.append(done)
             nodes.replace()
-        if done > after + 20 and statuses[-1].alive < 2:
-            time.sleep(0.3)  # so that there is work left when the new worker comes
+        elif (len(changes) == 2 and alive < 2) or (not changes and done >= after):
+            time.sleep(0.3)  # so that there is work left when a new worker comes
 
     out, marks = tmp_path / "run", tmp_path / "marks"
     given = {"methods": steady(marks), "datasets": pictures, "out": out, **options(nodes)}

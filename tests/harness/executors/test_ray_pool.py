@@ -15,6 +15,7 @@ from isegbench.harness.executors import cluster as joining
 from isegbench.harness.executors.resources import Resources
 from isegbench.harness.method import Method
 from isegbench.harness.seeding import method_seed
+from isegbench.harness.store import read_traces
 
 STABLE = [
     *("method", "dataset", "simulator", "seed", "instance", "click"),
@@ -109,6 +110,20 @@ class Unbuildable(Method):
 def test_a_method_that_cannot_be_built_on_a_worker_says_why(discs):
     with pytest.raises(UserError, match="weights.pth: not on this machine"):
         harness.run(Unbuildable, discs(2), executor="ray", workers=1)
+
+
+class DeadlyToBuild(Method):
+    """Builds here, and kills any other process that builds it."""
+
+    def __init__(self) -> None:
+        if ray.get_runtime_context().worker.mode != ray.SCRIPT_MODE:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_no_instance_is_blamed_for_a_method_that_dies_as_it_is_built(discs, tmp_path):
+    with pytest.raises(UserError, match="workers die as they start or build their method"):
+        harness.run(DeadlyToBuild, discs(2), executor="ray", workers=1, out=tmp_path)
+    assert not read_traces(tmp_path).size
 
 
 def test_data_errors_read_the_same_as_inline(tmp_path, discs):
