@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
@@ -99,12 +99,13 @@ class Timed(Method):
 
 @dataclass
 class Outcome:
-    """What a loop did: seconds of the wall, those of each stage, clicks placed, and its traces.
+    """What a loop did: seconds of the wall, of the processor and of each stage, clicks, traces.
 
     in_method: the wall's seconds that were the method's (begin, batch_key and predict).
     """
 
     wall: float
+    processor: float
     stages: dict[str, float]
     clicks: dict[str, list[tuple]]
     ious: dict[str, list[float]] = field(default_factory=dict)
@@ -127,7 +128,7 @@ def sequential(
     placed: dict[str, list[tuple]] = {}
     ious: dict[str, list[float]] = {}
     rng = np.random.default_rng(0)
-    started = perf_counter()
+    started, spent = perf_counter(), process_time()
     for ref in refs:
         with clock.on("decode"):
             instance = ref.load()
@@ -154,7 +155,8 @@ def sequential(
                 break
             clicks.append(click)
         placed[ref.name] = [(c.y, c.x, c.kind) for c in clicks]
-    return Outcome(perf_counter() - started, dict(clock.seconds), placed, ious)
+    spent = process_time() - spent
+    return Outcome(perf_counter() - started, spent, dict(clock.seconds), placed, ious)
 
 
 def _begun(method: Any, instance: Instance, clicks: Sequence[Any]) -> Session:
@@ -189,9 +191,9 @@ def ours(
     if detailed:
         engine.checked_mask, engine.iou = (clock.around("score", call) for call in plain)
     try:
-        started = perf_counter()
+        started, spent = perf_counter(), process_time()
         traces = list(engine.run(pairing, chosen, settings))
-        wall = perf_counter() - started
+        wall, spent = perf_counter() - started, process_time() - spent
     finally:
         engine.checked_mask, engine.iou = plain
     for trace in traces:
@@ -202,7 +204,7 @@ def ours(
         for trace in traces
     }
     ious = {t.instance: [s.iou for s in t.steps if s.iou is not None] for t in traces}
-    return Outcome(wall, dict(clock.seconds), placed, ious, traces)
+    return Outcome(wall, spent, dict(clock.seconds), placed, ious, traces)
 
 
 def _synchronise() -> None:

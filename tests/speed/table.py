@@ -15,13 +15,13 @@ costs; `--only` picks parts.
 """
 
 import argparse
+import dataclasses
 import json
 import multiprocessing
 import os
 import sys
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import perf_counter
@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 PARTS = ("simulation", "methods", "growth", "start")
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Job:
     """What a process is to measure. part: of the instances, (first, step)."""
 
@@ -126,9 +126,12 @@ def compare(subject: Any, given: argparse.Namespace, folder: Path) -> dict[str, 
         ]
     )
     seconds: dict[str, list[float]] = {"plain": [], "engine": []}
+    processor: dict[str, list[float]] = {"plain": [], "engine": []}
     for _ in range(given.rounds):
         for name, side in (("plain", plain), ("engine", engine)):
-            seconds[name].append(side.run()[0])
+            wall, answers = side.run()
+            seconds[name].append(wall)
+            processor[name].append(sum(outcome.processor for outcome, _, _ in answers))
     row: dict[str, Any] = {"method": subject.name, "clicks": subject.clicks, "instances": count}
     done: dict[str, dict[str, list]] = {}
     for name, side in (("plain", plain), ("engine", engine)):
@@ -136,11 +139,13 @@ def compare(subject: Any, given: argparse.Namespace, folder: Path) -> dict[str, 
         side.close()
         done[name] = {k: v for outcome, _, _ in answers for k, v in outcome.clicks.items()}
         row[name] = _summary(min(seconds[name]), wall, answers, done[name])
+        row[name]["processor_seconds"] = min(processor[name])
         row[name]["rounds"] = [round(s, 3) for s in seconds[name]]
         if name == "engine":
             traces = [trace for outcome, _, _ in answers for trace in outcome.traces]
             row[name]["store_share"] = _storing(traces) / min(seconds[name])
     row["ratio"] = row["engine"]["instances_per_second"] / row["plain"]["instances_per_second"]
+    row["processor_ratio"] = row["plain"]["processor_seconds"] / row["engine"]["processor_seconds"]
     row["same_clicks"] = _agreement(done["plain"], done["engine"])
     return row
 
@@ -192,7 +197,7 @@ def _agreement(plain: dict[str, list], engine: dict[str, list]) -> float:
 
 def show(row: dict[str, Any]) -> str:
     lines = [
-        f"{row['method']:14} {row['ratio']:5.2f}x  "
+        f"{row['method']:14} {row['ratio']:5.2f}x ({row['processor_ratio']:.2f}x processor)  "
         f"{row['plain']['instances_per_second']:7.3f} -> "
         f"{row['engine']['instances_per_second']:7.3f} instances/s  "
         f"{row['plain']['clicks_per_second']:7.2f} -> {row['engine']['clicks_per_second']:7.2f} "
@@ -221,6 +226,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, help="processes of the engine")
     parser.add_argument("--batch", type=int, help="sessions per predict call")
     parser.add_argument("--instances", type=int, help="per method")
+    parser.add_argument("--clicks", type=int, help="the budget of every instance")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, default=Path("results/runs/speed.json"))
     given = parser.parse_args()
@@ -262,6 +268,8 @@ def _methods(given: argparse.Namespace) -> list[dict[str, Any]]:
                 print(f"{subject.name:14} left out: {reason}")
                 rows.append({"method": subject.name, "left_out": reason})
                 continue
+            if given.clicks:
+                subject = dataclasses.replace(subject, clicks=given.clicks)
             rows.append(compare(subject, given, Path(folder)))
             print(show(rows[-1]), flush=True)
     return rows
