@@ -27,7 +27,7 @@ STABLE = [
 REPEATS = int(os.environ.get("ISEGBENCH_FAULT_REPEATS", "1"))
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def ray_folder() -> Iterator[None]:
     """Ray's files in a folder of ours: a cluster announces itself there, to whoever looks."""
     # Ray puts sockets in it, whose paths must be short.
@@ -75,7 +75,7 @@ class Nodes:
         self._cluster.shutdown()
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def nodes(ray_folder: None) -> Iterator[Nodes]:
     nodes = Nodes()
     yield nodes

@@ -79,6 +79,15 @@ def test_at_the_end_what_waits_is_for_who_is_free_first():
     assert waiting.next_piece("m", ["m", "m"], 0) is not None
 
 
+def test_only_what_may_have_been_begun_is_suspected():
+    waiting = backlog(job("m", 5000, batch_size=16))
+    piece = waiting.next_piece("m", ["m"], 0)
+    assert waiting.begun(piece) >= len(piece.refs), "of unknown cost: all"
+    piece.done, piece.seconds = 10, 5.0
+    # Two batches and the threads' in the engine's pool, one coming; two more take a second.
+    assert waiting.begun(piece) == 2 * 16 + 2 + 1 + 2
+
+
 @dataclass
 class Imaginary:
     """A worker: when it is free, what it has built."""
