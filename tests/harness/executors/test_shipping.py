@@ -1,9 +1,11 @@
 """What nodes do not have is brought to them: checkpoints, and this package itself."""
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -106,3 +108,52 @@ def test_nodes_without_the_package_get_it(nodes, pictures, method, bare_python):
     assert (frame.status == "ok").all()
     [(_, _, engine)] = said(method)
     assert "runtime_resources" in engine
+
+
+ROOT = Path(__file__).resolve().parents[3]
+
+RUN = """
+import sys
+from isegbench import harness
+from isegbench.harness import engine
+
+assert engine.__file__.startswith(sys.argv[1]), engine.__file__
+frame = harness.run(
+    [{"name": sys.argv[2], "weights": sys.argv[3], "marks": sys.argv[4]}, "nearest-click"],
+    sys.argv[5], clicks=1, limit=3, executor="ray", workers=1, ray_address=sys.argv[6],
+    runtime_env={"py_executable": sys.argv[7]}, ship_package=True,
+)
+assert (frame.status == "ok").all(), frame
+"""
+
+
+@pytest.fixture
+def installed_wheel(tmp_path):
+    """What installing the package's wheel puts on a machine."""
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    source = tmp_path / "source"
+    ignored = shutil.ignore_patterns(".*", "build", "runs", "tests", "__pycache__")
+    shutil.copytree(ROOT, source, ignore=ignored)
+    subprocess.run([*build, "--wheel-dir", tmp_path, source], check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    return str(tmp_path / "site")
+
+
+def test_a_driver_installed_from_a_wheel_brings_what_the_wheel_holds(
+    nodes, pictures, method, bare_python, installed_wheel
+):
+    (method / "w.txt").write_text("0.75")
+    own = [f"{method / 'mine.py'}:Loaded", str(method / "w.txt"), str(method / "marks")]
+    given = [installed_wheel, *own, pictures, nodes.address, bare_python]
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *given],
+        env=os.environ | {"PYTHONPATH": installed_wheel},
+        cwd=method,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr
+    engines = [engine for _, _, engine in said(method)]
+    assert any("runtime_resources" in engine for engine in engines), engines
