@@ -15,8 +15,8 @@ def ready(network: Network, device: torch.device) -> Network:
 
     Every batch normalisation that follows a convolution becomes part of it, and on a CPU the
     weights are laid out channels last, which all later layers then keep to. Both change the last
-    bits of the results, no more than another number of threads does, and the names of the
-    parameters: weights must have been loaded before. The network is changed in place.
+    bits of the results, a few times as much as another number of threads does, and the names of
+    the parameters: weights must have been loaded before. The network is changed in place.
     """
     network = network.eval().requires_grad_(False)
     _fold(network)

@@ -1,0 +1,28 @@
+"""The speed table itself: that its rows are there, and that both loops do the same work."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TABLE = Path(__file__).with_name("table.py")
+
+
+@pytest.mark.timeout(900)  # a dozen seconds, but three processes that a busy machine starves
+def test_a_row_of_the_table(tmp_path):
+    out = tmp_path / "speed.json"
+    words = ["--only", "methods", "--method", "nearest-click", "--instances", "3", "--clicks", "4"]
+    command = [sys.executable, str(TABLE), *words, "--rounds", "1", "--json", str(out)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(out.read_text())["methods"]
+    assert row["same_clicks"] == 1.0
+    assert row["ratio"] > 0
+    for side in (row["plain"], row["engine"]):
+        assert side["clicks_per_second"] > 0
+        assert side["peak_mib"] > 50
+        assert 0 < side["own_share"] < 1
+        assert min(side["milliseconds_per_click"][s] for s in ("decode", "score", "simulate")) > 0
+    assert "same clicks 100%" in done.stdout
