@@ -1,17 +1,18 @@
 """What the ray executor costs and what it brings, on this machine.
 
-`python tests/speed/ray_executor.py [scaling] [overhead] [memory]`, all three by default:
+`python tests/speed/ray_executor.py [scaling] [overhead] [memory]` does all three by default:
 
 scaling   2 workers against 1, one thread each, alternately, on a convolutional network and on
-          graph-cut with GrabCut's images (../shared/data, else the samples). The time is that
-          from the first finished trace of a piece of work to its last, so that starting
-          processes is not in it, and the whole, in which it is.
+          graph-cut with GrabCut's images (../shared/data, else the samples): by the clock, and
+          in predictions a second of the time that a worker was not kept from a core by whatever
+          else the machine does (Linux counts that), which means something on a busy one too.
+          Starting processes and building the method is in neither.
 overhead  milliseconds a prediction with a method that costs nothing, inline and on one worker:
           decoding, opening, scoring, simulating, sending, and writing traces to the disk.
 memory    resident memory of the process that runs the command, while 100,000 instances of a
           method that costs nothing go through two workers.
 
-It says the machine's load beside each figure: on a busy one they mean little.
+It says the machine's load beside each figure: on a busy one those by the clock mean little.
 """
 
 import argparse
@@ -19,14 +20,18 @@ import io
 import os
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import numpy as np
 from rich.console import Console
 
+from isegbench.harness import registry
 from isegbench.harness.benchmark import execute
 from isegbench.harness.cli.progress import Progress
 from isegbench.harness.config import make_config
@@ -59,6 +64,28 @@ class Network(Method):
             return self._layers(image)[0, 0].numpy()
 
 
+class Metered(Method):
+    """A method under a meter: each process writes down what its predictions took, in `folder`.
+
+    A line for every prediction: when it ended, by the clock; and for how long until then its
+    thread had waited for a core.
+    """
+
+    def __init__(self, inner: str, folder: str) -> None:
+        self._inner = Network() if inner == "network" else registry.methods.build(inner)
+        self._folder = Path(folder)
+
+    def begin(self, session):
+        self._inner.begin(session)
+
+    def predict(self, sessions):
+        found = self._inner.predict(sessions)
+        waited = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text().split()
+        with open(self._folder / str(os.getpid()), "a", encoding="utf-8") as file:
+            file.write(f"{time.monotonic()} {int(waited[1]) / 1e9}\n")
+        return found
+
+
 class Nothing(Method):
     """Costs nothing: one map, made once for each image."""
 
@@ -88,46 +115,60 @@ class Copies(Dataset):
         return self._refs
 
 
+PARTS = ("scaling", "overhead", "memory")
+
+
 def load() -> str:
     return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
 
 
-def scaling(repeats: int, instances: int) -> None:
+def scaling(methods: Sequence[str], repeats: int, instances: int) -> None:
     grabcut = (SHARED / "GrabCut").is_dir()
     data = {"datasets": "grabcut", "data_root": SHARED} if grabcut else {"datasets": "samples"}
     print(f"scaling: {instances} instances of {data['datasets']}, 2 clicks, {repeats} times each")
-    for method in (Network, "graph-cut"):
-        seconds: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
+    for method in methods:
+        speeds: dict[int, list[tuple[float, float]]] = {1: [], 2: []}
         for _ in range(repeats):
             for workers in (1, 2):
-                seconds[workers].append(_timed(method, data, workers, instances))
-                steady, whole = seconds[workers][-1]
+                speeds[workers].append(_speed(method, data, workers, instances))
+                clock, undisturbed = speeds[workers][-1]
                 print(
-                    f"  {_name(method)}, {workers}: {steady:.1f} s, {whole:.1f} s whole; {load()}"
+                    f"  {method}, {workers}: {clock:.2f}/s by the clock, {undisturbed:.2f}/s "
+                    f"while it had a core; {load()}",
+                    flush=True,
                 )
-        for what, index in (("working", 0), ("whole", 1)):
-            one, two = (median(pair[index] for pair in seconds[workers]) for workers in (1, 2))
-            print(f"{_name(method)}: {one / two:.2f}x {what} ({one:.1f} s against {two:.1f} s)")
+        for what, index in (("by the clock", 0), ("without waiting for a core", 1)):
+            one, two = (median(pair[index] for pair in speeds[workers]) for workers in (1, 2))
+            print(
+                f"{method}: {two / one:.2f}x {what} ({one:.2f}/s against {two:.2f}/s)", flush=True
+            )
 
 
-def _name(method: object) -> str:
-    return method if isinstance(method, str) else Network.__name__
+def _speed(method: str, data: dict, workers: int, instances: int) -> tuple[float, float]:
+    """Predictions a second of all workers: by the clock, and of the time they could have run."""
+    with tempfile.TemporaryDirectory() as folder:
+        named = partial(Metered, method, folder)
+        values = {"methods": _Named, **data, "clicks": 2, "limit": instances}
+        config = make_config(values | {"executor": "ray", "workers": workers})
+        plan = make_plan(config)
+        jobs = [replace(job, method=replace(job.method, build=named)) for job in plan.jobs(set())]
+        for _ in make_executor(config).run(jobs):
+            pass
+        clock, undisturbed = 0.0, 0.0
+        for file in Path(folder).iterdir():
+            lines = [[float(x) for x in line.split()] for line in file.read_text().splitlines()]
+            (began, before), (ended, after), count = lines[0], lines[-1], len(lines) - 1
+            if count > 0:
+                clock += count / (ended - began)
+                undisturbed += count / (ended - began - (after - before))
+        return clock, undisturbed
 
 
-def _timed(method: object, data: dict, workers: int, instances: int) -> tuple[float, float]:
-    """Seconds for all but the first traces, scaled up to all; and for everything."""
-    values = {"methods": method, **data, "clicks": 2, "limit": instances}
-    config = make_config(values | {"executor": "ray", "workers": workers})
-    jobs = make_plan(config).jobs(set())
-    started = time.perf_counter()
-    arrived = [time.perf_counter() for _ in _traces(config, jobs)]
-    # Every worker has built its method once as many traces are there as workers.
-    steady = (arrived[-1] - arrived[workers - 1]) * instances / (instances - workers)
-    return steady, arrived[-1] - started
+class _Named(Method):
+    """What the plan is made with; workers build the metered one in its place."""
 
-
-def _traces(config, jobs) -> Iterator:
-    return make_executor(config).run(jobs)
+    def predict_one(self, session):
+        raise NotImplementedError
 
 
 def overhead(instances: int) -> None:
@@ -182,11 +223,14 @@ def _resident() -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", nargs="*", choices=[[], "scaling", "overhead", "memory"])
+    parser.add_argument("what", nargs="*", help=", ".join(PARTS))
+    parser.add_argument("--method", choices=["network", "graph-cut"], action="append")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--instances", type=int, help="instead of each part's own number")
     given = parser.parse_args()
-    chosen = given.what or ["scaling", "overhead", "memory"]
+    chosen = given.what or PARTS
+    if unknown := set(chosen) - set(PARTS):
+        parser.error(f"there is no {', '.join(unknown)}: say {', '.join(PARTS)}")
     import ray
 
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
@@ -194,7 +238,7 @@ def main() -> None:
     os.environ.setdefault("RAY_worker_niceness", "0")
     ray.init("local", num_cpus=2, **quiet)
     if "scaling" in chosen:
-        scaling(given.repeats, given.instances or 16)
+        scaling(given.method or ("network", "graph-cut"), given.repeats, given.instances or 16)
     if "overhead" in chosen:
         overhead(given.instances or 200)
     if "memory" in chosen:
