@@ -21,7 +21,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pandas as pd
@@ -122,6 +122,10 @@ def _command(pid: int) -> bytes:
         return b""
 
 
+#: How to end what was started, should the script itself fail.
+CLEAN_UP: list[Callable[[], object]] = []
+
+
 class Nodes:
     """A Ray cluster of this machine: a head that computes nothing and nodes of one core."""
 
@@ -131,7 +135,15 @@ class Nodes:
         memory = {"object_store_memory": 100 * 2**20}
         self._memory = memory
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **memory})
-        self._nodes = [self._cluster.add_node(num_cpus=1, **memory) for _ in range(2)]
+        CLEAN_UP.append(self._cluster.shutdown)
+        self._nodes = [self._one_more() for _ in range(2)]
+
+    def _one_more(self):
+        """A node with one core; Ray gives it 30 seconds to start, which a busy machine may miss."""
+        for _ in range(4):
+            with suppress(Exception):
+                return self._cluster.add_node(num_cpus=1, **self._memory)
+        return self._cluster.add_node(num_cpus=1, **self._memory)
 
     @property
     def address(self) -> str:
@@ -140,7 +152,7 @@ class Nodes:
     def lose_one(self) -> None:
         """Every process of a node ends at once; another node comes."""
         self._cluster.remove_node(self._nodes.pop(0), allow_graceful=False)
-        self._nodes.append(self._cluster.add_node(num_cpus=1, **self._memory))
+        self._nodes.append(self._one_more())
 
     def stop(self) -> None:
         """All of Ray ends at once."""
@@ -161,6 +173,7 @@ class Driver:
         self._log = benchmark.folder / f"driver-{time.monotonic_ns()}.log"
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT)
+        CLEAN_UP.append(self.process.kill)
 
     def said(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
@@ -363,6 +376,9 @@ def main() -> int:
     try:
         return run(folder, given.instances)
     finally:
+        for end in reversed(CLEAN_UP):
+            with suppress(Exception):
+                end()
         if os.environ[OWN_DISK]:
             subprocess.run(["umount", "-l", str(disk)], check=False)
         shutil.rmtree(ray_folder, ignore_errors=True)
