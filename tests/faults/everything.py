@@ -276,7 +276,12 @@ def harm(benchmark: Benchmark, story: Story) -> tuple:
     at, said = benchmark.done(), driver.said()
     good = code == 2 and "cannot be written" in said and "Traceback" not in said
     last = [line for line in said.splitlines() if "cannot be written" in line][-1:]
-    story.tell(how, at, f"stops with {code}: {''.join(last)[-60:] or said[-500:]}", good)
+    story.tell(
+        how,
+        at,
+        f"stops with {code}: {''.join(last).partition('.parquet ')[2][:50] or said[-500:]}",
+        good,
+    )
     driver = Driver(benchmark, nodes.address)
     until(lambda: benchmark.done() > at + 2, driver)
     story.tell("space again, started again", at, f"{at} traces kept; the run goes on")
