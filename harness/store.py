@@ -49,7 +49,8 @@ class Store:
     """The only writer of a run directory's results.
 
     Traces are kept for at most `flush_seconds` and then written as one new file, whole, under a
-    name nobody else can have. Use as a context manager: leaving it writes what is left.
+    name nobody else can have, by a thread of their own: who adds does not wait for the disk, but
+    for `flush_seconds` of 0. Use as a context manager: leaving it writes what is left.
     """
 
     def __init__(self, directory: Path, flush_seconds: float = 0.1) -> None:
@@ -60,7 +61,10 @@ class Store:
         self._waiting: list[Trace] = []
         self._flushed_at = 0.0
         self._files = len(trace_files(self.directory))
-        self._lock = threading.RLock()
+        #: Held for a moment: over `_waiting`, `_alarm` and `_problem`. Held while writing: one at
+        #: a time. Whoever holds both took `_writing` first.
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
         self._alarm: threading.Timer | None = None
         self._problem: Exception | None = None
 
@@ -79,30 +83,36 @@ class Store:
         with self._lock:
             if self._problem:
                 raise self._problem
-            self._waiting.append(trace)
             if trace.error is not None:
                 self._log_failure(trace)
-            wait = self._flushed_at + self._flush_seconds - time.monotonic()
-            if wait <= 0:
-                self.flush()
-            elif self._alarm is None:
-                self._alarm = threading.Timer(wait, self._flush_late)
-                self._alarm.daemon = True
-                self._alarm.start()
+            self._waiting.append(trace)
+            if self._flush_seconds > 0:
+                if self._alarm is None:
+                    wait = self._flushed_at + self._flush_seconds - time.monotonic()
+                    self._alarm = threading.Timer(max(wait, 0), self._flush_late)
+                    self._alarm.daemon = True
+                    self._alarm.start()
+                return
+        self.flush()
 
     def flush(self) -> None:
-        """Write what is waiting."""
-        with self._lock:
-            if self._alarm:
-                self._alarm.cancel()
-                self._alarm = None
-            if self._waiting:
+        """Write what is waiting. Raises UserError when that cannot be; it is then kept."""
+        with self._writing:
+            with self._lock:
+                if self._alarm:
+                    self._alarm.cancel()
+                    self._alarm = None
+                traces, self._waiting = self._waiting, []
+            if traces:
                 try:
-                    append_masks(self.directory, self._waiting)
-                    _write(self._traces, to_table(self._waiting))
-                except UserError as error:
-                    raise UserError(self._stuck(error)) from error
-                self._waiting.clear()
+                    append_masks(self.directory, traces)
+                    _write(self._traces, to_table(traces))
+                except BaseException as error:
+                    with self._lock:
+                        self._waiting = traces + self._waiting
+                    if isinstance(error, UserError):
+                        raise UserError(self._stuck(error)) from error
+                    raise
                 self._files += 1
             self._flushed_at = time.monotonic()
             if self._files > _MANY_FILES:
@@ -110,7 +120,7 @@ class Store:
                 self._files = len(trace_files(self.directory))
 
     def _flush_late(self) -> None:
-        """Write what no further trace has come to push out; a problem waits for the next `add`."""
+        """Write when it is time; a problem waits for the next `add`."""
         try:
             self.flush()
         except Exception as error:

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import time
 
 import pandas as pd
 import pytest
@@ -40,6 +41,8 @@ def test_a_run_stops_keeps_what_it_has_and_goes_on(small_disk, discs, nearest_se
         nonlocal done
         done += 1
         if done == 4:
+            while not trace_files(out):
+                time.sleep(0.01)
             free = os.statvfs(small_disk)
             ballast.write_bytes(b"x" * (free.f_bavail * free.f_frsize))
 

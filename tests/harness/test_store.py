@@ -1,4 +1,5 @@
 import json
+import threading
 import time
 
 import numpy as np
@@ -163,9 +164,28 @@ def test_a_trace_reaches_the_disk_though_no_other_follows(tmp_path):
     assert finished(tmp_path) == {trace("first").key, trace("second").key}
 
 
+def test_who_adds_does_not_wait_for_the_disk(tmp_path, monkeypatch):
+    free = threading.Event()
+    write_whole = store_module.write_whole
+
+    def slow(path, content):
+        assert free.wait(20)
+        write_whole(path, content)
+
+    monkeypatch.setattr(store_module, "write_whole", slow)
+    with Store(tmp_path, flush_seconds=0.01) as store:
+        for number in range(5):
+            store.add(trace(f"i{number}"))
+            time.sleep(0.02)
+        assert finished(tmp_path) == set()
+        free.set()
+    assert finished(tmp_path) == {trace(f"i{number}").key for number in range(5)}
+
+
 def test_a_full_disk_is_told_at_the_next_trace_and_costs_nothing_there(tmp_path, monkeypatch):
     store = Store(tmp_path, flush_seconds=0.1)
     store.add(trace("first"))
+    store.flush()
 
     def full(path, content):
         raise UserError(f"{path} cannot be written: No space left on device")
