@@ -32,7 +32,8 @@ def test_a_leaderboard_is_complete_and_says_where_it_is_from(board):
         for name, dataset in manifest.datasets.items():
             assert traces[method, name] == dataset.planned
     assert all(invocation.commit for invocation in manifest.invocations)
-    assert not [name for name, entry in manifest.methods.items() if entry.weights]
+    for entry in manifest.methods.values():
+        assert entry.weights is None or entry.weights.trained_on
 
 
 def test_there_is_a_leaderboard():
@@ -73,6 +74,26 @@ def test_the_readme_sets_published_numbers_beside_measured_ones():
         clicks = f"{row[board.columns.get_loc('NoC@90') + 1]:.2f}"
         line = f"| `{ours}` | {measured} | {values['IoU@4']} | {clicks} | {values['NoC@90']} |"
         assert line in readme
+
+
+def three_click_rows() -> list[str]:
+    """Rows of the small training's results, as its page has them."""
+    board = read_leaderboard(
+        ROOT / "results" / "leaderboards" / "three-clicks" / "report" / "leaderboard.csv"
+    )
+    names = [f"mIoU@3{end}" for end in ("", "_low", "_high")]
+    return [
+        "| {} | `{}` | {:.1f} | {:.1f}–{:.1f} |".format(
+            row["dataset"], row["method"], *(100 * row[name] for name in names)
+        )
+        for row in board.to_dict("records")
+    ]
+
+
+def test_the_training_page_shows_what_was_measured():
+    page = (ROOT / "docs" / "training.md").read_text()
+    for row in three_click_rows():
+        assert row in page
 
 
 def test_the_readmes_methods_are_those_of_the_code():
