@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .where import Executor, GpusPerWorker, RayAddress, TimeLimit, Workers
+
 if TYPE_CHECKING:
     from ..label import Labelled
 
@@ -22,19 +24,13 @@ def label(
     images: Annotated[Path, typer.Option(help="The folder of the photographs.")],
     method: Annotated[str, typer.Option(help="One that takes a box, such as iog-box:KEYS.")],
     out: Annotated[Path, typer.Option(help="The COCO JSON to write; OUT.parts lies beside it.")],
-    executor: Annotated[
-        str | None, typer.Option(metavar="inline|ray", help="Where to compute; default inline.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Ray workers; default all cores.")] = None,
-    gpus_per_worker: Annotated[
-        float | None, typer.Option(help="GPU share of a Ray worker, such as 0.25.")
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster; default this machine.")
-    ] = None,
+    executor: Executor = None,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
+    ray_address: RayAddress = None,
     batch_size: Annotated[int | None, typer.Option(help="Boxes per prediction; default 1.")] = None,
     limit: Annotated[int | None, typer.Option(help="Only the first N boxes.")] = None,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds a prediction may take.")] = None,
+    time_limit: TimeLimit = None,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Try boxes that failed again.")
     ] = False,

@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from .where import Executor, GpusPerWorker, RayAddress, TimeLimit, Workers
+
 #: Options that say how this command goes, not what the run is.
 _ABOUT_THE_COMMAND = ("config", "dry_run", "probe")
 
@@ -32,16 +34,10 @@ def run(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="The first seed; default 0.")] = None,
     seeds: Annotated[int | None, typer.Option(help="How many seeds; default 1.")] = None,
-    executor: Annotated[
-        str | None, typer.Option(metavar="inline|ray", help="Where to compute; default inline.")
-    ] = None,
-    workers: Annotated[int | None, typer.Option(help="Ray workers; default all cores.")] = None,
-    gpus_per_worker: Annotated[
-        float | None, typer.Option(help="GPU share of a Ray worker, such as 0.25.")
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="A running Ray cluster; default this machine.")
-    ] = None,
+    executor: Executor = None,
+    workers: Workers = None,
+    gpus_per_worker: GpusPerWorker = None,
+    ray_address: RayAddress = None,
     batch_size: Annotated[
         int | None, typer.Option(help="Sessions per prediction; default 1.")
     ] = None,
@@ -54,7 +50,7 @@ def run(
     instances: Annotated[
         Path | None, typer.Option(help="A file with the names of instances, one a line.")
     ] = None,
-    time_limit: Annotated[float | None, typer.Option(help="Seconds a prediction may take.")] = None,
+    time_limit: TimeLimit = None,
     retry_failures: Annotated[
         bool, typer.Option("--retry-failures", help="Compute failed traces again.")
     ] = False,
