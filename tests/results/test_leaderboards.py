@@ -45,7 +45,7 @@ def readme_rows(board: Path) -> list[str]:
     lines = (board / "report" / "leaderboard.md").read_text().splitlines()
     measured = [line for line in lines if line.startswith("| ") and line.endswith("| 0 |")]
     bare = [re.sub(r" ?([¹²³⁴⁵⁶⁷⁸⁹⁰]+|<sub>.*?</sub>)", "", line) for line in measured]
-    return ["|".join(line.split("|")[:10]) + "|" for line in bare]
+    return ["|".join(line.rstrip("|").split("|")[:10]) + "|" for line in bare]
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)
