@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 import torch
 import torchvision
+from safetensors.torch import save_file
 
 from ...harness.errors import UserError
 from ..nets.checkpoint import fit, load_checkpoint, state_of
@@ -93,7 +94,6 @@ def save_network(
 
     half: floating-point weights in 16 bits. more: plain values to keep beside the configuration;
     `trained_on` and `guidance` are read again, see `Saved`.
-    Raises UserError when the package safetensors is needed and missing.
     """
     path = Path(path)
     state = {
@@ -103,10 +103,6 @@ def save_network(
     if path.suffix != ".safetensors":
         torch.save({"state_dict": state, "config": network.config, **more}, path)
         return
-    try:
-        from safetensors.torch import save_file  # pyright: ignore
-    except ImportError:
-        raise UserError(f"{path} needs the package safetensors: pip install safetensors") from None
     contiguous = {key: value.contiguous() for key, value in state.items()}
     save_file(contiguous, path, {METADATA_KEY: json.dumps({**network.config, **more})})
 

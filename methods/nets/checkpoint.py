@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import nn
 
 from ...harness.errors import UserError
@@ -179,11 +181,6 @@ def _foreign_global(path: Path) -> str | None:
 
 
 def _read_safetensors(path: Path) -> dict[str, torch.Tensor]:
-    try:
-        from safetensors import SafetensorError  # pyright: ignore
-        from safetensors.torch import load_file  # pyright: ignore
-    except ImportError:
-        raise UserError(f"{path} needs the package safetensors: pip install safetensors") from None
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:

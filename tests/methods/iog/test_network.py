@@ -128,8 +128,6 @@ def test_guidance_matters_and_gradients_reach_every_used_weight():
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])
 @pytest.mark.parametrize("network", [IOGNet, IOGRefineNet])
 def test_a_saved_network_says_what_it_is(tmp_path, network, suffix):
-    if suffix == "safetensors":
-        pytest.importorskip("safetensors")
     path = tmp_path / f"net.{suffix}"
     net = lively(network(18, **SMALL))
     save_network(net, path, trained_on=["here"])
@@ -148,7 +146,6 @@ def test_a_saved_network_says_what_it_is(tmp_path, network, suffix):
 
 
 def test_half_precision_is_read_back_in_full(tmp_path):
-    pytest.importorskip("safetensors")
     net = lively(IOGNet(18, **SMALL))
     save_network(net, tmp_path / "half.safetensors", half=True)
     save_network(net, tmp_path / "full.safetensors")
@@ -161,7 +158,6 @@ def test_half_precision_is_read_back_in_full(tmp_path):
 
 
 def test_a_small_resnet18_fits_in_25_megabytes(tmp_path):
-    pytest.importorskip("safetensors")
     for network in (IOGNet, IOGRefineNet):
         save_network(network(18, side=256, heads=96), tmp_path / "mini.safetensors", half=True)
         assert (tmp_path / "mini.safetensors").stat().st_size < 25e6

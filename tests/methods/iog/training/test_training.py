@@ -111,7 +111,6 @@ def test_weights_say_what_they_are(small, watch):
     assert saved.config == {"kind": "iog", "depth": 18, "side": 64, "heads": 16}
     assert saved.state["backbone.conv1.weight"].dtype == torch.float16
     small_file = config.out / "small.safetensors"
-    pytest.importorskip("safetensors")
     trainer.export(config, small_file)
     exported = read_checkpoint(small_file)
     assert (exported.trained_on, exported.guidance) == (saved.trained_on, "outside")
