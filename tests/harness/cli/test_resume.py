@@ -120,5 +120,6 @@ def test_interrupted_politely_it_says_how_to_go_on(tmp_path, executor):
     assert f"Resuming: {there} finished traces are kept." in done.stderr
     assert len(finished(tmp_path / name)) == 72
     computed = Counter(log.read_text().split())
-    # What was in flight is begun again: a few sessions of each of two workers.
-    assert sum(computed.values()) - 72 <= 2 * 6
+    # What was in flight is begun again: of each of two workers a few sessions, and what it
+    # finished since it last sent, which it does every 0.2 s.
+    assert sum(computed.values()) - 72 <= 2 * 15
