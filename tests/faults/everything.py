@@ -332,7 +332,7 @@ def check(benchmark: Benchmark, story: Story, calm: pd.DataFrame, doomed: tuple)
     story.tell(
         "failures reported",
         benchmark.done(),
-        f"{len(reasons)} of it, {dict(others)} else",
+        f"{len(reasons)} of it, {dict(others) or 'nothing'} else",
         not others,
     )
     once = rows == len(found) and not found.duplicated([*names, "click"]).any()
