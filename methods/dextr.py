@@ -18,7 +18,6 @@ from .device import Device, resolve_device
 from .gaussian_points import gaussian_map
 from .nets.checkpoint import fit, load_state
 from .nets.dextr import DEXTRNet
-from .nets.inference import ready
 
 #: Side of the network's input, and the margin of the box in image pixels.
 SIDE = 512
@@ -59,7 +58,7 @@ class DEXTR(Method):
         self.departures = _DEPARTURES[protocol]
         network = DEXTRNet()
         fit(network, load_state(file.path), what=str(file.path))
-        self.network = ready(network, self.device)
+        self.network = network.to(self.device).eval()
 
     def begin(self, session: Session) -> None:
         """Crop and encode: (4, 512, 512) float32 and the tight box, kept until predicted."""
