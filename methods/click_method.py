@@ -13,7 +13,6 @@ from .brs import BrsSettings, Objective, click_squares, refine, unpack_input, un
 from .flip import average_mirrored, mirror_points, with_mirrored
 from .nets.click_maps import Point, points_tensor
 from .nets.click_network import ClickNetwork, Place
-from .nets.inference import ready
 from .zoom_in import View, ZoomIn
 
 Mode = Literal["NoBRS", "RGB-BRS", "DistMap-BRS", "f-BRS-A", "f-BRS-B", "f-BRS-C"]
@@ -73,10 +72,7 @@ class ClickMethod(Method):
     ) -> None:
         """zoom: None for none. zoom_target, clicks_shown: None for the released ones, which
         depend on the data set and on the mode."""
-        # BRS follows gradients click after click, which the last bits of the weights lead astray.
-        plain = mode != "NoBRS"
-        self.network = network.to(device).eval() if plain else ready(network, device)
-        self.network.requires_grad_(False)
+        self.network = network.to(device).eval().requires_grad_(False)
         self.mode = mode
         self.device = device
         self.zoom = zoom

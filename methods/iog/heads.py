@@ -22,12 +22,8 @@ def enlarge(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def slice_conv(conv: nn.Conv2d, x: torch.Tensor, first: int) -> torch.Tensor:
-    """What a 1x1 convolution adds for x: its input channels from `first` on.
-
-    A bias, which it has once a normalisation has been folded into it, comes with channel 0.
-    """
-    bias = conv.bias if first == 0 else None
-    return functional.conv2d(x, conv.weight[:, first : first + x.shape[1]], bias)
+    """What a 1x1 convolution without bias adds for x: its input channels from `first` on."""
+    return functional.conv2d(x, conv.weight[:, first : first + x.shape[1]])
 
 
 class CoarseNet(nn.Module):

@@ -9,7 +9,6 @@ from ...harness.errors import UserError
 from ...harness.method import Session
 from ...harness.weights import resolve
 from ..device import Device
-from ..nets.inference import ready
 from .checkpoint import read_checkpoint
 from .method import Backbone, InsideOutside, Protocol, depth_of, used_weights
 from .network import IOGNet
@@ -56,7 +55,7 @@ class IOG(InsideOutside):
         super().__init__(protocol, threshold, device, network.side)
         self.weights = used_weights(file, saved.trained_on)
         self.departures = DEPARTURES[protocol]
-        self.network = ready(network, self.device)
+        self.network = network.to(self.device).eval()
 
     def _logits(self, sessions: Sequence[Session]) -> torch.Tensor:
         return self.network.fine(self._inputs(sessions))

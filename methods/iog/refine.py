@@ -10,7 +10,6 @@ from ...harness.method import Session
 from ...harness.types import Click
 from ...harness.weights import resolve
 from ..device import Device
-from ..nets.inference import ready
 from .checkpoint import read_checkpoint
 from .guidance import INSIDE, OUTSIDE, with_click
 from .iog import DEPARTURES
@@ -53,7 +52,7 @@ class IOGRefine(InsideOutside):
         super().__init__(protocol, threshold, device, network.side)
         self.weights = used_weights(file, saved.trained_on)
         self.departures = _DEPARTURES[protocol]
-        self.network = ready(network, self.device)
+        self.network = network.to(self.device).eval()
 
     def begin(self, session: Session) -> None:
         super().begin(session)

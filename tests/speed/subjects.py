@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from isegbench.harness.registry import datasets, methods
 from isegbench.harness.types import InstanceRef
 
@@ -66,28 +64,12 @@ def write_weights(subject: Subject, folder: Path) -> Path | None:
     return path
 
 
-def build(subject: Subject, weights: Path | None, device: str, plain: bool = False) -> Any:
-    """The method. plain: its network as loaded, with nothing done to make it fast."""
-    if plain:
-        _leave_networks_alone()
+def build(subject: Subject, weights: Path | None, device: str) -> Any:
+    """The method."""
     if weights is None:
         return methods.build(subject.spec)
     colon = "," if ":" in subject.spec else ":"
     return methods.build(f"{subject.spec}{colon}weights={weights},device={device}")
-
-
-def _leave_networks_alone() -> None:
-    """Have methods built from now on in this process keep their networks as they were loaded."""
-    from isegbench.methods.nets import inference
-
-    def as_loaded(network: Any, device: torch.device) -> Any:
-        return network.to(device).eval().requires_grad_(False)
-
-    original = inference.ready
-    for module in list(sys.modules.values()):
-        if module is not None and getattr(module, "ready", None) is original:
-            module.ready = as_loaded  # type: ignore[attr-defined]
-    inference.ready = as_loaded
 
 
 def instances(many: int, dataset: str | None = None) -> tuple[str, Sequence[InstanceRef]]:
