@@ -20,9 +20,9 @@ SHOWN = (
     *("NoC@85", "NoC@90", "NoF@90", "mIoU@1", "mIoU@3", "mIoU@5", "mIoU@10", "mIoU@20"),
     *("mBIoU@1", "mBIoU@5", "mBIoU@20", "SPC"),
 )
-#: The protocol that most papers share; tables remark on what departs from it.
 #: Intervals from fewer images than this are too narrow to be believed, and tables say so.
 FEW_IMAGES = 20
+#: The protocol that most papers share; tables remark on what departs from it.
 COMMON_SIMULATOR, COMMON_CLICKS = "largest-error", 20
 #: The group of methods that have learnt from nothing.
 UNTRAINED = "Without trained weights"
