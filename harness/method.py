@@ -15,8 +15,9 @@ and run it: ``isegbench run --method path/to/file.py:Everything --dataset sample
 Constructor parameters with type annotations become the keys of ``file.py:Everything:key=value``.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, ClassVar
 
 import numpy as np
@@ -97,6 +98,9 @@ class Method:
     threshold: float = 0.5
     #: False for a method that predicts once, from its opening.
     corrections: bool = True
+    #: True where `begin` and `batch_key` may be called from several threads, beside `predict`: the
+    #: engine then does so, and on a GPU their work does not hold up the network's.
+    threaded: bool = False
     #: True for bounds like the oracle: the engine then fills `session.truth`. Marked in tables.
     sees_truth: ClassVar[bool] = False
 
@@ -122,6 +126,19 @@ class Method:
         """The probability map of one session, for methods that cannot batch."""
         raise NotImplementedError(f"{type(self).__name__} must define predict_one or predict")
 
+    def launch(self, sessions: Sequence[Session]) -> Sequence[Callable[[], Probabilities]]:
+        """Start predicting; for each session a function that gives its map, as `predict` would.
+
+        What the engine calls. Override it together with `predict` where a device can be left at
+        work, or where work is left that each session needs for itself: each function is called
+        once, in one of the engine's threads, when the device has done what `launch` gave it.
+        """
+        return [partial(_identity, found) for found in self.predict(sessions)]
+
     def batch_key(self, session: Session) -> Hashable:
         """Sessions with equal keys may share a batch; by default those of equal image shape."""
         return session.shape
+
+
+def _identity(found: Probabilities) -> Probabilities:
+    return found

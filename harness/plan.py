@@ -13,9 +13,9 @@ import pandas as pd
 from . import registry
 from .config import Named, RunConfig, read_resources
 from .dataset import Dataset
-from .engine import Settings
 from .errors import UserError, nearest
 from .executors.resources import Resources
+from .live import Settings
 from .manifest import DatasetEntry, MethodEntry, PaperEntry, Protocol, WeightsEntry
 from .method import Method
 from .registry import Registry, Spec

@@ -7,6 +7,7 @@ import torch
 from ..harness.method import Method, Paper, Session
 from ..harness.weights import resolve, used
 from .device import Device, resolve_device
+from .nets import inference
 from .nets.checkpoint import fit, load_state
 from .nets.forte import ForteNet
 
@@ -51,7 +52,7 @@ class Forte(Method):
         self.device = resolve_device(device)
         network = ForteNet()
         fit(network, load_state(file.path), what=str(file.path))
-        self.network = network.to(self.device).eval()
+        self.network = inference.ready(network, self.device, channels_last=False)
 
     def begin(self, session: Session) -> None:
         """Resize and normalise the image: (1, 3, H, W) float32, kept in the memory."""

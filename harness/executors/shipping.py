@@ -14,9 +14,9 @@ import ray
 from ray import cloudpickle
 
 from .. import weights
-from ..engine import Settings
 from ..errors import DataError, UserError
 from ..fetch import sha256_of
+from ..live import Settings
 from ..method import Method, UsedWeights
 from ..plan import Job
 from ..simulators.simulator import Simulator

@@ -10,6 +10,8 @@ from ...harness.method import Session, UsedWeights
 from ...harness.weights import resolve
 from ..boxes import Box, box_of
 from ..device import Device
+from ..nets import inference
+from ..transfers import to_device
 from .checkpoint import Saved, read_checkpoint
 from .guidance import Opening, corners, guidance, opening_guidance, opening_of
 from .method import Backbone, InsideOutside, depth_of, used_weights
@@ -55,7 +57,7 @@ class IOGBox(InsideOutside):
         first = saved.network(IOGNet, depth_of(backbone) if stages == 1 else None)
         super().__init__("image", threshold, device, first.side)
         self.weights = used_weights(file, saved.trained_on)
-        self.first = first.to(self.device).eval()
+        self.first = inference.ready(first, self.device)
         self.second: IOGNet | None = None
         if weights is not None:
             file = resolve(weights, "iog")
@@ -67,7 +69,7 @@ class IOGBox(InsideOutside):
                     f"{second.side}: both stages need the same view"
                 )
             self.weights = _together(self.weights, used_weights(file, saved.trained_on))
-            self.second = second.to(self.device).eval()
+            self.second = inference.ready(second, self.device)
         self.departures = _departures(stages)
 
     def begin(self, session: Session) -> None:
@@ -80,7 +82,7 @@ class IOGBox(InsideOutside):
         maps = guidance(nowhere, corners(view.tight_box(), self.side), self.side)
         picture = view.picture(session.image).transpose(2, 0, 1)
         session.memory["view"] = view
-        session.memory["input"] = np.concatenate([picture, maps])
+        session.memory["input"] = to_device(np.concatenate([picture, maps]), self.device)
 
     def _logits(self, sessions: Sequence[Session]) -> torch.Tensor:
         inputs = self._inputs(sessions)

@@ -9,6 +9,7 @@ from ...harness.errors import UserError
 from ...harness.method import Session
 from ...harness.weights import resolve
 from ..device import Device
+from ..nets import inference
 from .checkpoint import read_checkpoint
 from .method import Backbone, InsideOutside, Protocol, depth_of, used_weights
 from .network import IOGNet
@@ -55,7 +56,7 @@ class IOG(InsideOutside):
         super().__init__(protocol, threshold, device, network.side)
         self.weights = used_weights(file, saved.trained_on)
         self.departures = DEPARTURES[protocol]
-        self.network = network.to(self.device).eval()
+        self.network = inference.ready(network, self.device)
 
     def _logits(self, sessions: Sequence[Session]) -> torch.Tensor:
         return self.network.fine(self._inputs(sessions))

@@ -1,7 +1,8 @@
 """What IOG's methods share: from clicks to a network's input, and from its output to a map."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -14,6 +15,7 @@ from ...harness.weights import WeightsFile
 from ..boxes import Box, box_of
 from ..byte_scale import byte_scaled
 from ..device import Device, resolve_device
+from ..transfers import to_device, to_host
 from .guidance import RELEASED_SIDE, Opening, opening_guidance
 from .released import ReleasedMap, view_point
 from .view import View
@@ -28,6 +30,7 @@ class InsideOutside(Method, ABC):
     """A method that opens with a box and a point inside it, and predicts in a square view."""
 
     opening = "inside-outside"
+    threaded = True
     paper = Paper(
         "Interactive Object Segmentation with Inside-Outside Guidance",
         "S. Zhang, J. H. Liew, Y. Wei, S. Wei, Y. Zhao",
@@ -51,44 +54,40 @@ class InsideOutside(Method, ABC):
         self.side = side
 
     def begin(self, session: Session) -> None:
-        """Crop and draw the opening: the view, and (5, side, side) float32 to feed in."""
+        """Crop and draw the opening: the view, and (5, side, side) float32 on the device."""
         view, opening = self._look(session)
         picture = view.picture(session.image).transpose(2, 0, 1)
         maps = opening_guidance(opening, self.side)
         session.memory["view"] = view
-        session.memory["input"] = np.concatenate([picture, maps])
+        session.memory["input"] = to_device(np.concatenate([picture, maps]), self.device)
 
     def batch_key(self, session: Session) -> str:
         """Every view has the same size."""
         return self.name
 
     def predict(self, sessions: Sequence[Session]) -> list[np.ndarray]:
-        in_views = self.in_views(sessions)
-        maps = self.pasted(in_views, sessions)
-        if self.protocol == "released":
-            pairs = zip(maps, in_views, strict=True)
-            return [ReleasedMap.of(byte_scaled(values), seen) for values, seen in pairs]
-        # Cubic resizing overshoots.
-        return [values.clip(0, 1) for values in maps]
+        return [finish() for finish in self.launch(sessions)]
 
-    def in_views(self, sessions: Sequence[Session]) -> np.ndarray:
-        """(N, side, side) float32 probabilities in the sessions' views."""
+    def launch(self, sessions: Sequence[Session]) -> list[Callable[[], np.ndarray]]:
         with torch.inference_mode():
-            logits = self._logits(sessions)[:, 0].float().cpu().numpy()
-        return expit(logits)
+            logits = to_host(self._logits(sessions)[:, 0].float())
+        return [partial(self._finish, logits, *pair) for pair in enumerate(sessions)]
 
-    def pasted(self, in_views: np.ndarray, sessions: Sequence[Session]) -> list[np.ndarray]:
-        """(H, W) float32 maps before either protocol's last step; cubic overshoot included."""
-        pairs = zip(in_views, sessions, strict=True)
-        return [session.memory["view"].in_image(seen, session.shape) for seen, session in pairs]
+    def _finish(self, logits: Callable[[], np.ndarray], index: int, session: Session) -> np.ndarray:
+        """The (H, W) map of one session, from (N, side, side) float32 logits in the views."""
+        in_view = expit(logits()[index])
+        values = session.memory["view"].in_image(in_view, session.shape)
+        if self.protocol == "released":
+            return ReleasedMap.of(byte_scaled(values), in_view)
+        # Cubic resizing overshoots.
+        return values.clip(0, 1)
 
     @abstractmethod
     def _logits(self, sessions: Sequence[Session]) -> torch.Tensor:
         """(N, 1, side, side) logits of the newest prediction."""
 
     def _inputs(self, sessions: Sequence[Session]) -> torch.Tensor:
-        stacked = np.stack([session.memory["input"] for session in sessions])
-        return torch.from_numpy(stacked).to(self.device)
+        return torch.stack([session.memory["input"] for session in sessions])
 
     def _look(self, session: Session) -> tuple[View, Opening]:
         """The view that a session's opening asks for, and the opening in it."""

@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 
 from ...harness.method import Session
 from ...harness.types import Click
 from ...harness.weights import resolve
 from ..device import Device
+from ..nets import inference
+from ..transfers import to_device
 from .checkpoint import read_checkpoint
 from .guidance import INSIDE, OUTSIDE, with_click
 from .iog import DEPARTURES
@@ -52,20 +53,27 @@ class IOGRefine(InsideOutside):
         super().__init__(protocol, threshold, device, network.side)
         self.weights = used_weights(file, saved.trained_on)
         self.departures = _DEPARTURES[protocol]
-        self.network = network.to(self.device).eval()
+        self.network = inference.ready(network, self.device)
 
     def begin(self, session: Session) -> None:
         super().begin(session)
-        session.memory["guidance"] = session.memory["input"][3:].copy()
+        maps = session.memory["input"][3:].cpu().numpy().copy()
+        session.memory["guidance"] = maps
+        session.memory["maps"] = to_device(maps, self.device)
         session.memory["drawn"] = 0
+
+    def batch_key(self, session: Session) -> str:
+        """As for every session; its clicks are drawn by now."""
+        self._draw(session)
+        return super().batch_key(session)
 
     def _logits(self, sessions: Sequence[Session]) -> torch.Tensor:
         self._encode([session for session in sessions if "encoded" not in session.memory])
         for session in sessions:
             self._draw(session)
         encoded = Encoded.stack([session.memory["encoded"] for session in sessions])
-        maps = np.stack([session.memory["guidance"] for session in sessions])
-        return self.network.fine(encoded, torch.from_numpy(maps).to(self.device))
+        maps = torch.stack([session.memory["maps"] for session in sessions])
+        return self.network.fine(encoded, maps)
 
     def _encode(self, sessions: Sequence[Session]) -> None:
         """Run the backbone for sessions that are new, and keep what it gives."""
@@ -79,11 +87,14 @@ class IOGRefine(InsideOutside):
     def _draw(self, session: Session) -> None:
         """Add the clicks that came since the last prediction to the guidance."""
         memory, released = session.memory, self.protocol == "released"
-        for click in _corrections(session.clicks)[memory["drawn"] :]:
+        added = _corrections(session.clicks)[memory["drawn"] :]
+        for click in added:
             point = view_point(click) if released else memory["view"].point(click.y, click.x)
             channel = INSIDE if click.kind == "positive" else OUTSIDE
             memory["guidance"] = with_click(memory["guidance"], point, channel, truncate=released)
-            memory["drawn"] += 1
+        if added:
+            memory["maps"] = to_device(memory["guidance"], self.device)
+            memory["drawn"] += len(added)
 
 
 def _corrections(clicks: Sequence[Click]) -> list[Click]:

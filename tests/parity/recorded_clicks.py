@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isegbench.harness.engine import Pairing, Settings, run
+from isegbench.harness.engine import run
+from isegbench.harness.live import Pairing, Settings
 from isegbench.harness.method import Method
 from isegbench.harness.registry import datasets
 from isegbench.harness.simulators.simulator import Simulator

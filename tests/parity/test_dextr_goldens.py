@@ -8,12 +8,13 @@ import skimage.data
 import torch
 from golden_runs import GOLDENS, write_checkpoint
 from recorded_clicks import RecordedClicks, instance_of, ious
+from torch.nn import functional
 
 from isegbench.harness.method import Session
 from isegbench.harness.metrics import iou
 from isegbench.harness.registry import simulators
 from isegbench.harness.types import Click
-from isegbench.methods.dextr import DEXTR, MARGIN, crop_point
+from isegbench.methods.dextr import DEXTR, MARGIN, crop_point, in_image
 from isegbench.methods.gaussian_points import gaussian_map
 
 MODEL = "dextr_r101"
@@ -145,5 +146,8 @@ def without_png(method, ref):
     )
     session = session_of(instance, clicks)
     method.begin(session)
-    (values,) = method.unscaled([session])
+    with torch.inference_mode():
+        logits = method.network(session.memory["input"][None])
+        logits = functional.interpolate(logits, (512, 512), mode="bilinear", align_corners=True)
+    values = in_image(logits[0, 0].numpy(), session.memory["box"], session.shape)
     return iou(values > method.threshold, instance.mask)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import torch
 from golden_runs import GOLDENS, formula_state, write_checkpoint
 from recorded_clicks import instance_of
 
-from isegbench.harness.engine import Pairing, Settings, run
+from isegbench.harness.engine import run
+from isegbench.harness.live import Pairing, Settings
 from isegbench.harness.method import Session
 from isegbench.harness.metrics import iou
 from isegbench.harness.registry import methods, simulators
@@ -115,7 +117,7 @@ def test_points_boxes_and_input(model, build, rows, shared):
         clicks = simulator.open(instance, "inside-outside", np.random.default_rng(0))
         session = Session(instance.image, tuple(clicks))
         method.begin(session)
-        x, box = session.memory["input"], session.memory["view"].box
+        x, box = session.memory["input"].numpy(), session.memory["view"].box
         assert [box.left, box.top, box.right, box.bottom] == row["bbox_xyxy"], row["name"]
         inside, *corners = row["iog_points_xy"]
         assert peaks(x[3]) == [inside], row["name"]
@@ -147,16 +149,21 @@ def test_every_evaluation(model, build, rows, shared):
 
 def assert_evaluation(method, row, data_root):
     """The engine's trace of one instance beside the recorded stages: points and scores."""
-    kept, predict = [], method.predict
-    method.predict = lambda sessions: kept.append(predict(sessions)) or kept[-1]
+    kept, launch = [], method.launch
+
+    def keeping(sessions):
+        kept.append([finish() for finish in launch(sessions)])
+        return [partial(kept[-1].__getitem__, k) for k in range(len(sessions))]
+
     stages = row.get("stages", [row])
     ref = instance_of(row, data_root)
     name = row["name"]
     pairing = Pairing(method, method.name, simulators.build("iog-released"), "iog-released")
+    method.launch = keeping
     try:
         (trace,) = run(pairing, [ref], Settings(clicks=2 + len(stages)))
     finally:
-        method.predict = predict
+        method.launch = launch
     assert trace.status == "ok", trace.error
     assert len(kept) == len(stages)
     truth = ref.load().mask

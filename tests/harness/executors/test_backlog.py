@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from isegbench.harness.engine import Settings
 from isegbench.harness.executors.backlog import Backlog
+from isegbench.harness.live import Settings
 from isegbench.harness.types import Blob, InstanceRef
 
 

@@ -184,11 +184,11 @@ def test_the_first_stage_alone(networks, files):
     method = IOGBox(str(files[0]), stages=1, device="cpu")
     (found,) = play(method, one)
     with torch.inference_mode():
-        logits = networks[0](torch.from_numpy(one.memory["input"])[None])[4][0, 0]
+        logits = networks[0](one.memory["input"][None])[4][0, 0]
     assert not one.memory["input"][3].any()
     assert one.memory["input"][4].max() == pytest.approx(255)
     view = one.memory["view"].in_image(logits.sigmoid().numpy(), one.shape).clip(0, 1)
-    np.testing.assert_allclose(found, view, atol=1e-6)
+    np.testing.assert_allclose(found, view, atol=1e-5)
     assert method.weights is not None
     assert method.weights.trained_on == ("a", "b")
 

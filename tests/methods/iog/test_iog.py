@@ -62,7 +62,7 @@ def test_the_input_is_the_crop_and_the_guidance(checkpoint, disc):
     instance = disc(45, 60, 20)
     method = IOG(checkpoint(IOGNet, 256), device="cpu")
     first, second, inside = session_of(instance).clicks
-    x = begun(method, session_of(instance)).memory["input"]
+    x = begun(method, session_of(instance)).memory["input"].numpy()
     assert x.shape == (5, 256, 256)
     assert x.dtype == np.float32
     assert x[0, 128, 128] > 190
@@ -101,8 +101,8 @@ def test_clicks_in_the_image_and_in_the_view_say_nearly_the_same(checkpoint, dis
     image, released = (IOG(weights, protocol=p, device="cpu") for p in ("image", "released"))
     rng = np.random.default_rng(0)
     clicks = simulators.build("iog-released").open(instance, "inside-outside", rng)
-    told = begun(released, session_of(instance, clicks)).memory["input"]
-    clicked = begun(image, session_of(instance)).memory["input"]
+    told = begun(released, session_of(instance, clicks)).memory["input"].numpy()
+    clicked = begun(image, session_of(instance)).memory["input"].numpy()
     np.testing.assert_array_equal(told[:3], clicked[:3])
     peaks = [np.argwhere(x[4] > 254.9).astype(float) for x in (told, clicked)]
     np.testing.assert_allclose(peaks[0].mean(0), peaks[1].mean(0), atol=1)

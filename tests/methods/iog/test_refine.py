@@ -3,8 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from isegbench.harness.engine import Pairing, Settings, run
+from isegbench.harness.engine import run
 from isegbench.harness.errors import UserError
+from isegbench.harness.live import Pairing, Settings
 from isegbench.harness.method import Session
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.simulators.openings import opening_clicks

@@ -1,0 +1,101 @@
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from isegbench.methods.nets import inference
+from isegbench.methods.nets.hrnet import HRNet
+from isegbench.methods.nets.inference import pointwise, ready
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    network = HRNet(width=4, small=True)
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.uniform_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+    return network
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+def test_computes_what_the_network_as_loaded_computes(network, one_thread, channels_last):
+    x = torch.randn(2, 3, 64, 96)
+    plain = copy.deepcopy(network).eval()
+    fast = ready(network, torch.device("cpu"), channels_last=channels_last)
+    with torch.inference_mode():
+        torch.testing.assert_close(fast.features(x), plain.features(x), rtol=1e-4, atol=1e-5)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    assert fast.conv2.weight.is_contiguous(memory_format=layout)
+
+
+def test_keeps_the_state_dict_and_wants_no_gradients(network):
+    expected = {key: value.clone() for key, value in network.state_dict().items()}
+    found = ready(network, torch.device("cpu")).state_dict()
+    assert list(found) == list(expected)
+    for key, value in expected.items():
+        assert torch.equal(found[key], value), key
+    assert not network.training
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_no_convolution_of_single_pixels_is_left_to_a_matrix_product(network, one_thread):
+    """The profiler names what ran; without `ready` the slow one does."""
+    x = torch.randn(1, 3, 64, 96)
+    assert "aten::_slow_conv2d_forward" in _operations(copy.deepcopy(network).eval(), x)
+    assert "aten::_slow_conv2d_forward" not in _operations(
+        ready(network, torch.device("cpu")), torch.cat([x, x])
+    )
+
+
+def _operations(network, x):
+    with torch.inference_mode(), torch.profiler.profile() as profile:
+        network.features(x)
+    return {event.key for event in profile.key_averages()}
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("biased", [True, False])
+def test_pointwise_is_a_convolution_with_its_gradients(one_thread, stride, biased):
+    torch.manual_seed(1)
+    x = torch.randn(2, 5, 7, 9, requires_grad=True)
+    weight, bias = torch.randn(3, 5, 1, 1), torch.randn(3) if biased else None
+    found = pointwise(x, weight, bias, stride)
+    expected = functional.conv2d(x, weight, bias, stride)
+    torch.testing.assert_close(found, expected)
+    pull = torch.randn_like(expected)
+    (one,), (other,) = (torch.autograd.grad(y, x, pull) for y in (found, expected))
+    torch.testing.assert_close(one, other)
+
+
+def test_pointwise_without_onednn_or_in_another_precision(monkeypatch):
+    x, weight = torch.randn(1, 4, 3, 3), torch.randn(2, 4, 1, 1)
+    expected = functional.conv2d(x.double(), weight.double())
+    torch.testing.assert_close(pointwise(x.double(), weight.double()), expected)
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    monkeypatch.delattr(torch, "mkldnn_convolution")
+    torch.testing.assert_close(pointwise(x, weight), expected.float())
+
+
+def test_leaves_convolutions_alone_that_are_not_of_single_pixels():
+    kept = nn.Sequential(
+        nn.Conv2d(4, 4, 3),
+        nn.Conv2d(4, 4, 1, groups=2),
+        nn.Conv2d(4, 4, 1, padding=1),
+        nn.Conv2d(4, 4, 1, stride=(1, 2)),
+    )
+    inside = nn.Sequential(kept, nn.Conv2d(4, 4, 1))
+    ready(inside, torch.device("cpu"))
+    assert all(type(conv) is nn.Conv2d for conv in kept)
+    assert isinstance(inside[1], inference._Pointwise)
