@@ -84,7 +84,7 @@ def test_small_stacks_are_transformed_exactly(regions):
     np.testing.assert_array_equal(found, [squares(region) for region in regions])
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 97), (64, 64), (203, 329)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (2, 97), (203, 329), (33_000, 3)])
 @pytest.mark.parametrize("share", [0.0, 0.03, 0.5, 0.97, 1.0])
 def test_frames_are_transformed_exactly_piece_by_piece_too(shape, share, monkeypatch):
     regions = clouds(1, 3, *shape, 4, share) if 0 < share < 1 else np.full((3, *shape), share > 0)
