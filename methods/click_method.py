@@ -2,17 +2,29 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal, cast
+from typing import Literal, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from ..harness.method import Method, Probabilities, Session
-from .brs import BrsSettings, Objective, click_squares, refine, unpack_input, unpack_scale_bias
-from .flip import average_mirrored, mirror_points, with_mirrored
+from .brs import (
+    BrsSettings,
+    Changeable,
+    Objective,
+    Unpack,
+    click_squares,
+    refine,
+    unpack_input,
+    unpack_scale_bias,
+)
+from .brs_networks import BiasedInput, Features, ScaledFeatures
+from .flip import average_mirrored, mirror_points, per_session, with_mirrored
+from .nets import inference
 from .nets.click_maps import Point, points_tensor
 from .nets.click_network import ClickNetwork, Place
+from .transfers import to_device
 from .zoom_in import View, ZoomIn
 
 Mode = Literal["NoBRS", "RGB-BRS", "DistMap-BRS", "f-BRS-A", "f-BRS-B", "f-BRS-C"]
@@ -41,7 +53,7 @@ class _Memory:
     view: View | None = None
     seen: int = 0
     variables: np.ndarray | None = None
-    features: tuple[Tensor, Any] | None = None
+    features: Features | None = None
 
 
 @dataclass(frozen=True)
@@ -54,7 +66,11 @@ class Inputs:
 
 
 class ClickMethod(Method):
-    """A method around a `ClickNetwork`. Subclasses load the network and prepare the image."""
+    """A method around a `ClickNetwork`. Subclasses load the network and prepare the image.
+
+    side_by_side: BRS refines the sessions of a batch together. So it is on a GPU; on a CPU one
+    after the other is faster, and gives what a session alone gives, to the last bit.
+    """
 
     opening = "click"
 
@@ -72,7 +88,8 @@ class ClickMethod(Method):
     ) -> None:
         """zoom: None for none. zoom_target, clicks_shown: None for the released ones, which
         depend on the data set and on the mode."""
-        self.network = network.to(device).eval().requires_grad_(False)
+        # BRS follows gradients click after click, which other last bits lead elsewhere.
+        self.network = inference.ready(network, device, channels_last=mode == "NoBRS")
         self.mode = mode
         self.device = device
         self.zoom = zoom
@@ -81,6 +98,7 @@ class ClickMethod(Method):
         self.clicks_shown = CLICKS_SHOWN[mode] if clicks_shown is None else clicks_shown
         self.brs = brs
         self.threshold = brs.threshold
+        self.side_by_side = device.type != "cpu"
         self.departures = tuple(self._departures())
 
     def _departures(self) -> Iterator[str]:
@@ -105,9 +123,7 @@ class ClickMethod(Method):
 
     def begin(self, session: Session) -> None:
         planes = np.ascontiguousarray(session.image.transpose(2, 0, 1))
-        session.memory["click"] = _Memory(
-            self.prepare(torch.from_numpy(planes)[None].to(self.device))
-        )
+        session.memory["click"] = _Memory(self.prepare(to_device(planes[None], self.device)))
 
     def batch_key(self, session: Session) -> Hashable:
         """The size of the network's next input."""
@@ -115,11 +131,12 @@ class ClickMethod(Method):
 
     @torch.no_grad()
     def predict(self, sessions: Sequence[Session]) -> Sequence[Probabilities]:
-        if self.mode != "NoBRS":
-            return [self._finish(session, self._refined(session)) for session in sessions]
-        inputs = self._inputs(sessions)
-        logits = self._averaged(self.logits(sessions, inputs))
-        return [self._finish(s, logits[k : k + 1]) for k, s in enumerate(sessions)]
+        if self.mode == "NoBRS":
+            inputs = self._inputs(sessions)
+            logits = self._averaged(self.logits(sessions, inputs)).split(1)
+        else:
+            logits = self._refined_in_groups(sessions)
+        return [self._finish(*pair) for pair in zip(sessions, logits, strict=True)]
 
     def logits(self, sessions: Sequence[Session], inputs: Inputs) -> Tensor:
         """The network's answer, (B, 1, H, W). For methods whose network wants to know more."""
@@ -165,12 +182,20 @@ class ClickMethod(Method):
         """The sessions' views as one batch; they must be of equal size."""
         views = [self.look(session) for session in sessions]
         images = torch.cat([v.take(self._picture(s)) for v, s in zip(views, sessions, strict=True)])
-        clicks = [v.points(clicks_of(s)) for v, s in zip(views, sessions, strict=True)]
+        clicks = self._clicks(sessions)
         if self.flip:
             images = with_mirrored(images)
-            clicks += [mirror_points(points, images.shape[3]) for points in clicks]
-        points = points_tensor(clicks, self.clicks_shown).to(self.device)
+        points = to_device(points_tensor(clicks, self.clicks_shown).numpy(), self.device)
         return Inputs(images, points, clicks)
+
+    def _clicks(self, sessions: Sequence[Session]) -> list[list[Point]]:
+        """The clicks in the sessions' views; those of the mirrored copies last."""
+        views = [self.look(session) for session in sessions]
+        clicks = [v.points(clicks_of(s)) for v, s in zip(views, sessions, strict=True)]
+        if self.flip:
+            pairs = zip(clicks, views, strict=True)
+            clicks += [mirror_points(points, view.size[1]) for points, view in pairs]
+        return clicks
 
     def _averaged(self, logits: Tensor) -> Tensor:
         return average_mirrored(logits) if self.flip else logits
@@ -181,66 +206,90 @@ class ClickMethod(Method):
         # Interpolation may leave [0, 1] by a rounding error.
         return full[0, 0].clamp_(0, 1)
 
-    def _refined(self, session: Session) -> Tensor:
-        """(1, 1, h, w) logits of one session after BRS."""
-        memory, inputs = _memory(session), self._inputs([session])
-        size = inputs.images.shape[2:]
+    def _refined_in_groups(self, sessions: Sequence[Session]) -> list[Tensor]:
+        """(1, 1, h, w) logits of each session after BRS, in groups that can be refined together."""
+        groups: dict[Hashable, list[int]] = {}
+        for k, session in enumerate(sessions):
+            # Features that stand may be of another size than the input they would now have.
+            features = _memory(session).features if self._stand(session) else None
+            size = features.size if features else self.look(session).size
+            groups.setdefault(size if self.side_by_side else k, []).append(k)
+        logits: dict[int, Tensor] = {}
+        for members in groups.values():
+            found = self._refined([sessions[k] for k in members])
+            logits.update(zip(members, found, strict=True))
+        return [logits[k] for k in range(len(sessions))]
+
+    def _refined(self, sessions: Sequence[Session]) -> list[Tensor]:
+        """(1, 1, h, w) logits of each session after BRS."""
         features = self.mode.startswith("f-BRS")
-        objective, count = (self._on_features if features else self._on_input)(session, inputs)
-        if memory.variables is None or memory.variables.size != count:
-            memory.variables = np.zeros(count)
-        if len(session.clicks) > 1:
-            memory.variables = refine(objective, memory.variables)
-        if objective.best_logits is not None:
-            return self._averaged(objective.best_logits)
-        start = torch.from_numpy(memory.variables).float().to(self.device)
-        return self._averaged(objective.predict(*objective.unpack(start)[0])).view(1, 1, *size)
+        network, unpack, count = (self._on_features if features else self._on_input)(sessions)
+        starts = [_start(session, count) for session in sessions]
+        moving = [k for k, session in enumerate(sessions) if len(session.clicks) > 1]
+        still = [k for k, session in enumerate(sessions) if len(session.clicks) <= 1]
+        logits: dict[int, Tensor] = {}
+        if still:
+            flat = to_device(np.stack([starts[k] for k in still]).astype(np.float32), self.device)
+            answer = network.take(still)(*unpack(flat)[0])
+            logits.update(zip(still, per_session(answer, len(still)), strict=True))
+        if moving:
+            clicks, size = self._clicks(sessions), self.look(sessions[0]).size
+            clicked = click_squares(clicks, size, self.device, len(sessions))
+            objective = Objective(
+                network.take(moving), unpack, clicked.take(moving), self.brs, self.device
+            )
+            ends = refine(objective, [starts[k] for k in moving])
+            for k, end in zip(moving, ends, strict=True):
+                _memory(sessions[k]).variables = end
+            logits.update(zip(moving, objective.best_logits, strict=True))
+        return [self._averaged(logits[k]) for k in range(len(sessions))]
 
-    def _objective(self, inputs: Inputs, predict: Any, unpack: Any) -> Objective:
-        clicked = click_squares(inputs.clicks, inputs.images.shape[2:], self.device)
-        return Objective(predict, unpack, clicked, self.brs, self.device)
-
-    def _on_features(self, session: Session, inputs: Inputs) -> tuple[Objective, int]:
+    def _on_features(self, sessions: Sequence[Session]) -> tuple[Changeable, Unpack, int]:
         """f-BRS: scales and biases of the features at a place, and how many numbers they are."""
-        memory = _memory(session)
-        place = cast(Place, self.mode[-1])
-        shown, count = self.clicks_shown, len(session.clicks)
-        # Clicks past the limit do not change the network's input, so the features stand: even,
-        # as released, where an emptied prediction makes the network look at the whole image.
-        fresh = shown is None or count <= shown or memory.features is None
-        if fresh or self.look(session).changed:
+        place, size = cast(Place, self.mode[-1]), self.look(sessions[0]).size
+        network = ScaledFeatures(self.network, place, self._features(sessions, place), size)
+        return network, unpack_scale_bias(self.brs), 2 * self.network.channels(place)
+
+    def _features(self, sessions: Sequence[Session], place: Place) -> Features:
+        """The features that stand, and those of the other sessions computed in one batch."""
+        others = [k for k, session in enumerate(sessions) if not self._stand(session)]
+        each = {k: _memory(session).features for k, session in enumerate(sessions)}
+        if others:
+            inputs = self._inputs([sessions[k] for k in others])
             rgb, maps = self.network.inputs(inputs.images, inputs.points)
-            features = self.network.before(rgb, maps, place)
-        else:
-            features = cast(tuple[Tensor, Any], memory.features)
-        memory.features = features if shown is not None and count >= shown else None
-        size, copies = inputs.images.shape[2:], len(inputs.images)
+            computed = self.network.before(rgb, maps, place)
+            made = Features(*computed, len(others), self.look(sessions[0]).size)
+            shown = self.clicks_shown
+            for row, k in enumerate(others):
+                keep = shown is not None and len(sessions[k].clicks) >= shown
+                if keep or len(others) < len(sessions):
+                    each[k] = made.take([row])
+                _memory(sessions[k]).features = each[k] if keep else None
+            if len(others) == len(sessions):
+                return made
+        return Features.join([features for features in each.values() if features is not None])
 
-        def predict(scale: Tensor, bias: Tensor) -> Tensor:
-            # Repeated, not broadcast: gradients then add up in the released code's order.
-            scale, bias = (v.repeat(copies, 1, 1, 1) for v in (scale, bias))
-            return self.network.after(features[0] * scale + bias, features[1], place, size)
+    def _stand(self, session: Session) -> bool:
+        """Whether the features of the click before are those of this one.
 
-        unpack = unpack_scale_bias(self.brs)
-        return self._objective(inputs, predict, unpack), 2 * self.network.channels(place)
+        Clicks past the limit do not change the network's input, so the features stand: even, as
+        released, where an emptied prediction makes the network look at the whole image.
+        """
+        shown, kept = self.clicks_shown, _memory(session).features
+        hidden = shown is not None and len(session.clicks) > shown
+        return hidden and kept is not None and not self.look(session).changed
 
-    def _on_input(self, session: Session, inputs: Inputs) -> tuple[Objective, int]:
+    def _on_input(self, sessions: Sequence[Session]) -> tuple[Changeable, Unpack, int]:
         """BRS: a bias on the picture or on the click maps, and how many numbers it is."""
         on_picture = self.mode == "RGB-BRS"
-        shape = (1, 3 if on_picture else 2, *inputs.images.shape[2:])
-        if self.look(session).changed:
-            _memory(session).variables = None
+        for session in sessions:
+            if self.look(session).changed:
+                _memory(session).variables = None
+        inputs = self._inputs(sessions)
         rgb, maps = self.network.inputs(inputs.images, inputs.points)
-        others, clicks = maps[:, :-2], maps[:, -2:]
-
-        def predict(bias: Tensor) -> Tensor:
-            picture, drawn = (rgb + bias, clicks) if on_picture else (rgb, clicks + bias)
-            both = torch.cat([others, drawn], dim=1)
-            features, carried = self.network.before(picture, both, "C")
-            return self.network.after(features, carried, "C", picture.shape[2:])
-
-        unpack = unpack_input(shape, self.flip, self.brs)
-        return self._objective(inputs, predict, unpack), int(np.prod(shape))
+        network = BiasedInput(self.network, on_picture, rgb, maps, len(sessions))
+        shape = (3 if on_picture else 2, *inputs.images.shape[2:])
+        return network, unpack_input(shape, self.flip, self.brs), int(np.prod(shape))
 
 
 def clicks_of(session: Session) -> list[Point]:
@@ -254,3 +303,9 @@ def clicks_of(session: Session) -> list[Point]:
 
 def _memory(session: Session) -> _Memory:
     return session.memory["click"]
+
+
+def _start(session: Session, count: int) -> np.ndarray:
+    """What the session's search starts from: where the last one ended, if that fits."""
+    variables = _memory(session).variables
+    return np.zeros(count) if variables is None or variables.size != count else variables

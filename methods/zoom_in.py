@@ -127,14 +127,15 @@ class ZoomIn:
 
     def _object_box(self, mask: Tensor, clicks: Sequence[Point]) -> Roi | None:
         """The expanded box of the mask and the clicks; None for an empty mask."""
-        rows = torch.nonzero(mask.any(dim=1)).flatten().tolist()
-        if not rows:
-            return None
-        columns = torch.nonzero(mask.any(dim=0)).flatten().tolist()
-        counting = self._counting(clicks)
-        ys = [rows[0], rows[-1], *(int(y) for y, _, _ in counting)]
-        xs = [columns[0], columns[-1], *(int(x) for _, x, _ in counting)]
         height, width = mask.shape
+        # Both from one tensor: a GPU is waited for once.
+        occupied = torch.cat([mask.any(dim=1), mask.any(dim=0)]).cpu().numpy()
+        rows, columns = np.flatnonzero(occupied[:height]), np.flatnonzero(occupied[height:])
+        if not rows.size:
+            return None
+        counting = self._counting(clicks)
+        ys = [int(rows[0]), int(rows[-1]), *(int(y) for y, _, _ in counting)]
+        xs = [int(columns[0]), int(columns[-1]), *(int(x) for _, x, _ in counting)]
         return Roi(
             *self._expand(min(ys), max(ys), height - 1), *self._expand(min(xs), max(xs), width - 1)
         )

@@ -48,15 +48,16 @@ def recorded_evaluations(monkeypatch):
     evaluations: list[list[tuple]] = []
     refine, evaluate = brs.refine, brs.Objective.__call__
 
-    def recorded(objective, x):
-        loss, gradient = evaluate(objective, x)
+    def recorded(objective, points):
+        ((session, (loss, gradient)),) = evaluate(objective, points).items()
+        x = points[session]
         norms = np.abs(gradient).max(), np.linalg.norm(gradient), np.linalg.norm(x)
         evaluations[-1].append((loss, *norms))
-        return loss, gradient
+        return {session: (loss, gradient)}
 
-    def started(objective, start):
+    def started(objective, starts):
         evaluations.append([])
-        return refine(objective, start)
+        return refine(objective, starts)
 
     monkeypatch.setattr(brs.Objective, "__call__", recorded)
     monkeypatch.setattr("isegbench.methods.click_method.refine", started)
