@@ -1,24 +1,18 @@
 """The loop, and the only loop: method x instances x simulator -> traces."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Hashable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from time import perf_counter
+from itertools import chain
 
-import numpy as np
-
-from .device import own_lane
-from .errors import DataError, MethodError, SimulatorError
-from .live import Live, Pairing, Settings, spoiled, trace_of
-from .masks import encode_mask
+from .assessing import Observer, assess, together
+from .device import Mark
+from .errors import DataError, SimulatorError
+from .live import Live, Pairing, Settings, prepared, prepared_here, trace_of
 from .method import Session
-from .metrics import boundary_iou, iou
 from .predicting import Coming, launch
-from .prediction import checked_mask
 from .seeding import generator, method_seed
-from .types import Click, Instance, InstanceRef, Trace
-
-#: Called after every prediction with the instance, the clicks so far, the mask and its IoU.
-Observer = Callable[[Instance, Sequence[Click], np.ndarray, float], None]
+from .types import InstanceRef, Trace
 
 
 def run(
@@ -40,25 +34,25 @@ def run(
     capacity = 2 * settings.batch_size + settings.threads
     batching = settings.batch_size > 1
     ready: list[Live] = []
-    working: set[Future[Live | Trace]] = set()
+    working: dict[Future[list[Live | Trace]], int] = {}
     exhausted = False
-    newest: Coming | None = None
+    busy_until = Mark()
     with ThreadPoolExecutor(settings.threads, "isegbench") as pool:
         while True:
-            while len(ready) + len(working) < capacity:
+            while len(ready) + sum(working.values()) < capacity:
                 ref = next(source, None)
                 if ref is None:
                     exhausted = True
                     break
-                working.add(pool.submit(_admit, pairing, ref, batching))
+                working[pool.submit(_admit, pairing, ref, batching)] = 1
             if not ready and working:
                 wait(working, return_when=FIRST_COMPLETED)
-            finished = {future for future in working if future.done()}
-            working -= finished
+            finished = [future for future in working if future.done()]
             for future in finished:
-                outcome = future.result()
+                del working[future]
+            for outcome in chain.from_iterable(future.result() for future in finished):
                 if isinstance(outcome, Live) and not pairing.method.threaded:
-                    outcome = _prepare(pairing, outcome, batching)
+                    outcome = prepared(pairing, outcome, batching)
                 if isinstance(outcome, Trace):
                     yield outcome
                 else:
@@ -70,26 +64,41 @@ def run(
                 continue
             group = _largest_group(pairing, ready, settings.batch_size)
             may_grow = len(group) < _most(pairing, settings.batch_size, group[0].batch_key)
-            if may_grow and working and newest and not newest.ends.passed():
+            if may_grow and working and not busy_until.passed():
                 wait(working, return_when=FIRST_COMPLETED)
                 continue
             for live in group:
                 ready.remove(live)
-            for live, outcome in launch(pairing, group):
-                if isinstance(outcome, Trace):
-                    yield outcome
-                else:
-                    newest = outcome
-                    args = (pairing, settings, live, outcome, observe)
-                    working.add(pool.submit(_assess, *args))
+            failed, parts = _launched(pairing, settings, group)
+            busy_until = Mark()
+            while parts:
+                size, part = len(parts[0]), parts.popleft()
+                working[pool.submit(assess, pairing, settings, part, observe)] = size
+                del part
+            yield from failed
 
 
-def _admit(pairing: Pairing, ref: InstanceRef, batching: bool) -> Live | Trace:
-    """Load an instance and place its opening clicks."""
+def _launched(
+    pairing: Pairing, settings: Settings, group: list[Live]
+) -> tuple[list[Trace], deque[list[tuple[Live, Coming]]]]:
+    """The traces of those that failed, and what is coming for the others, in parts to assess."""
+    failed: list[Trace] = []
+    coming: list[tuple[Live, Coming]] = []
+    for live, outcome in launch(pairing, group):
+        if isinstance(outcome, Trace):
+            failed.append(outcome)
+        else:
+            coming.append((live, outcome))
+    in_one_go = together(pairing, settings) and coming
+    return failed, deque([coming] if in_one_go else [[one] for one in coming])
+
+
+def _admit(pairing: Pairing, ref: InstanceRef, batching: bool) -> list[Live | Trace]:
+    """Load an instance and place its opening clicks; in a list, as `assess` gives them."""
     try:
         instance = ref.load()
     except DataError as error:
-        return trace_of(pairing, ref, (), "data-failed", error)
+        return [trace_of(pairing, ref, (), "data-failed", error)]
     instance.image.flags.writeable = False
     instance.mask.flags.writeable = False
     rng = generator(pairing.seed, ref.dataset, ref.name)
@@ -98,7 +107,7 @@ def _admit(pairing: Pairing, ref: InstanceRef, batching: bool) -> Live | Trace:
         if not clicks:
             raise SimulatorError("the simulator placed no opening click")
     except Exception as error:
-        return trace_of(pairing, ref, (), "simulator-failed", error)
+        return [trace_of(pairing, ref, (), "simulator-failed", error)]
     session = Session(
         image=instance.image,
         clicks=clicks,
@@ -107,31 +116,7 @@ def _admit(pairing: Pairing, ref: InstanceRef, batching: bool) -> Live | Trace:
         truth=instance.mask if pairing.method.sees_truth else None,
     )
     live = Live(instance, session, rng)
-    return _prepared_here(pairing, live, batching)
-
-
-def _prepared_here(pairing: Pairing, live: Live, batching: bool) -> Live | Trace:
-    """Prepare a session in a thread of the pool, where the method may be met there."""
-    if not pairing.method.threaded:
-        return live
-    with own_lane():
-        return _prepare(pairing, live, batching)
-
-
-def _prepare(pairing: Pairing, live: Live, batching: bool) -> Live | Trace:
-    """Let the method begin a new session, and ask with whom it may share a batch."""
-    started = perf_counter()
-    try:
-        if not live.begun:
-            pairing.method.begin(live.session)
-            live.begun = True
-        if batching:
-            live.batch_key = pairing.method.batch_key(live.session)
-            hash(live.batch_key)
-    except Exception as error:
-        return spoiled(pairing, live, "method-failed", error)
-    live.seconds = perf_counter() - started
-    return live
+    return [prepared_here(pairing, live, batching)]
 
 
 def _largest_group(pairing: Pairing, ready: list[Live], batch_size: int) -> list[Live]:
@@ -147,51 +132,3 @@ def _largest_group(pairing: Pairing, ready: list[Live], batch_size: int) -> list
 def _most(pairing: Pairing, batch_size: int, key: Hashable) -> int:
     """How many sessions with that batch key the device's memory has room for."""
     return min(batch_size, pairing.fits.get(key, batch_size))
-
-
-def _assess(
-    pairing: Pairing,
-    settings: Settings,
-    live: Live,
-    coming: Coming,
-    observe: Observer | None,
-) -> Live | Trace:
-    """Wait for a prediction, score it and place the next click, or finish the trace."""
-    session, instance, method = live.session, live.instance, pairing.method
-    try:
-        with own_lane():
-            probabilities, seconds = coming.arrive()
-            live.seconds += seconds
-            started = perf_counter()
-            mask = checked_mask(probabilities, session.shape, method.threshold)
-    except Exception as error:
-        return spoiled(pairing, live, "method-failed", error)
-    if settings.time_limit is not None and live.seconds > settings.time_limit:
-        late = MethodError(
-            f"predict took {live.seconds:.3g} s; the limit is {settings.time_limit:g} s a click"
-        )
-        return spoiled(pairing, live, "timed-out", late)
-    score = iou(mask, instance.mask)
-    boundary = boundary_iou(mask, instance.mask) if settings.boundary_iou else None
-    if observe:
-        observe(instance, session.clicks, mask, score)
-    budget_left = len(session.clicks) < settings.clicks
-    satisfied = settings.stop_at is not None and score >= settings.stop_at
-    click = None
-    problem: Exception | None = None
-    if budget_left and not satisfied and method.corrections:
-        try:
-            click = pairing.simulator.correct(
-                instance, probabilities, mask, session.clicks, live.rng
-            )
-        except Exception as error:
-            problem = error
-    live.record(score, boundary, perf_counter() - started)
-    if problem:
-        return spoiled(pairing, live, "simulator-failed", problem)
-    if click is None:
-        kept = encode_mask(mask) if settings.save_masks else None
-        return trace_of(pairing, instance, live.steps, mask=kept)
-    session.previous = probabilities
-    session.clicks = (*session.clicks, click)
-    return _prepared_here(pairing, live, settings.batch_size > 1)

@@ -1,14 +1,21 @@
 """What the engine works on: its settings, a pairing, and a session with its trace so far."""
 
+import os
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
 
 import numpy as np
 
+from .device import own_lane
 from .errors import DataError, MethodError, SimulatorError
 from .method import Method, Session
 from .simulators.simulator import Simulator
 from .types import EncodedMask, Instance, InstanceRef, Status, Step, Trace
+
+#: More than these have seldom work; fewer let a GPU wait for scores.
+_THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))
 
 
 @dataclass(frozen=True)
@@ -19,15 +26,18 @@ class Settings:
     batch_size: sessions per predict call at most. time_limit: seconds per predict call and
     session, or None. threads: for decoding, scoring and simulating beside the prediction.
     boundary_iou: score that too, after every click. save_masks: traces carry their last mask.
+    assess_on_device: score maps that are on a GPU there, and look there for `largest-error`'s
+    click, a whole batch in one go.
     """
 
     clicks: int = 20
     stop_at: float | None = None
     batch_size: int = 1
     time_limit: float | None = None
-    threads: int = 2
+    threads: int = _THREADS
     boundary_iou: bool = False
     save_masks: bool = False
+    assess_on_device: bool = False
 
 
 @dataclass(frozen=True)
@@ -47,7 +57,11 @@ class Pairing:
 
 @dataclass(eq=False)
 class Live:
-    """One session in the pool. seconds: what the method has spent on the newest click."""
+    """One session in the pool.
+
+    seconds: what the method has spent on the newest click. truth: the ground truth on the device
+    that assesses, once it is there.
+    """
 
     instance: Instance
     session: Session
@@ -56,6 +70,7 @@ class Live:
     begun: bool = False
     batch_key: Hashable = None
     seconds: float = 0.0
+    truth: Any = None
 
     def record(self, score: float, boundary: float | None, assessing: float) -> None:
         """Add the steps of the clicks that led to this prediction; the newest carries its score.
@@ -65,6 +80,30 @@ class Live:
         *earlier, newest = self.session.clicks[len(self.steps) :]
         self.steps.extend(Step(click) for click in earlier)
         self.steps.append(Step(newest, score, self.seconds, self.seconds + assessing, boundary))
+
+
+def prepared_here(pairing: Pairing, live: Live, batching: bool) -> Live | Trace:
+    """Prepare a session in a thread of the pool, where the method may be met there."""
+    if not pairing.method.threaded:
+        return live
+    with own_lane():
+        return prepared(pairing, live, batching)
+
+
+def prepared(pairing: Pairing, live: Live, batching: bool) -> Live | Trace:
+    """Let the method begin a new session, and ask with whom it may share a batch."""
+    started = perf_counter()
+    try:
+        if not live.begun:
+            pairing.method.begin(live.session)
+            live.begun = True
+        if batching:
+            live.batch_key = pairing.method.batch_key(live.session)
+            hash(live.batch_key)
+    except Exception as error:
+        return spoiled(pairing, live, "method-failed", error)
+    live.seconds = perf_counter() - started
+    return live
 
 
 def spoiled(pairing: Pairing, live: Live, status: Status, error: Exception) -> Trace:

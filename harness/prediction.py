@@ -36,6 +36,16 @@ def checked_mask(probabilities: Any, shape: tuple[int, int], threshold: float) -
     return values > threshold
 
 
+def on_gpu(probabilities: Any, shape: tuple[int, int]) -> bool:
+    """Whether a prediction is a float32 tensor of that shape on a GPU."""
+    device = getattr(probabilities, "device", None)
+    return (
+        getattr(device, "type", None) == "cuda"
+        and tuple(probabilities.shape) == shape
+        and str(probabilities.dtype) == "torch.float32"
+    )
+
+
 def mask_from_device(values: Any, threshold: float) -> np.ndarray:
     """The mask of a (H, W) float32 tensor, computed where it lies; the device is waited for once.
 

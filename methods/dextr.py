@@ -15,11 +15,11 @@ from ..harness.types import Click
 from ..harness.weights import resolve, used
 from .boxes import Box, box_of, crop, paste
 from .byte_scale import byte_scaled
-from .device import Device, resolve_device
+from .device import Device
 from .gaussian_points import gaussian_map
-from .nets import inference
 from .nets.checkpoint import fit, load_state
 from .nets.dextr import DEXTRNet
+from .nets.inference import Execution, Precision
 from .transfers import to_device, to_host
 
 #: Side of the network's input, and the margin of the box in image pixels.
@@ -33,7 +33,8 @@ class DEXTR(Method):
     weights: a checkpoint's path or its name in `isegbench weights list`. protocol: `image` is the
     released demo, clicks on image pixels; `released` the released evaluation, whose points lie in
     the 512 x 512 crop and whose mask goes through 8 bits: it needs the simulator
-    `dextr-released`. threshold: the released evaluation's 0.8.
+    `dextr-released`. threshold: the released evaluation's 0.8. precision: in which the network
+    computes. compiled: torch.compile translates it first.
     """
 
     opening = "extreme-points"
@@ -53,17 +54,20 @@ class DEXTR(Method):
         protocol: Literal["image", "released"] = "image",
         threshold: float = 0.8,
         device: Device = "auto",
+        precision: Precision = "float32",
+        compiled: bool = False,
     ) -> None:
         file = resolve(weights, "dextr")
         self.weights = used(file)
         self.threshold = threshold
         self.protocol = protocol
-        self.device = resolve_device(device)
-        self.departures = _DEPARTURES[protocol]
+        self.execution = Execution.of(device, precision, compiled)
+        self.device = self.execution.device
+        self.departures = _DEPARTURES[protocol] + self.execution.departures
         network = DEXTRNet()
         fit(network, load_state(file.path), what=str(file.path))
         # Channels last moves two of ten recorded evaluations by more than 1e-4 of IoU.
-        self.network = inference.ready(network, self.device, channels_last=False)
+        self.network = self.execution.ready(network, channels_last=False)
 
     def begin(self, session: Session) -> None:
         """Crop and encode: (4, 512, 512) float32 on the device, and the tight box."""
@@ -95,8 +99,8 @@ class DEXTR(Method):
 
     def launch(self, sessions: Sequence[Session]) -> list[Callable[[], np.ndarray]]:
         inputs = torch.stack([session.memory["input"] for session in sessions])
-        with torch.inference_mode():
-            logits = self.network(inputs)
+        with torch.inference_mode(), self.execution.computing():
+            logits = self.network(inputs).float()
             logits = functional.interpolate(
                 logits, (SIDE, SIDE), mode="bilinear", align_corners=True
             )

@@ -25,10 +25,10 @@ class LargestError(Simulator):
     """
 
     def __init__(self, distance: Distance = "opencv") -> None:
-        self._distance: Distance = distance
+        self.distance: Distance = distance
 
     def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
-        return opening_clicks(opening, instance.mask, rng, self._distance)
+        return opening_clicks(opening, instance.mask, rng, self.distance)
 
     def correct(
         self,
@@ -40,7 +40,7 @@ class LargestError(Simulator):
     ) -> Click | None:
         avoid = clicked_pixels(clicks)
         missed, spilled = (
-            Deepest(region, avoid, self._distance) for region in errors(mask, instance.mask)
+            Deepest(region, avoid, self.distance) for region in errors(mask, instance.mask)
         )
         if not missed.at_most and not spilled.at_most:
             return None

@@ -10,7 +10,7 @@ from ...harness.method import Session, UsedWeights
 from ...harness.weights import resolve
 from ..boxes import Box, box_of
 from ..device import Device
-from ..nets import inference
+from ..nets.inference import Execution, Precision
 from ..transfers import to_device
 from .checkpoint import Saved, read_checkpoint
 from .guidance import Opening, corners, guidance, opening_guidance, opening_of
@@ -46,6 +46,8 @@ class IOGBox(InsideOutside):
         backbone: Backbone | None = None,
         threshold: float = 0.5,
         device: Device = "auto",
+        precision: Precision = "float32",
+        compiled: bool = False,
     ) -> None:
         if stages not in (1, 2):
             raise UserError(f"iog-box: stages={stages} must be 1 or 2")
@@ -55,9 +57,10 @@ class IOGBox(InsideOutside):
         file = resolve(outside, self.name)
         saved = _trained_with(read_checkpoint(file.path), _OUTSIDE)
         first = saved.network(IOGNet, depth_of(backbone) if stages == 1 else None)
-        super().__init__("image", threshold, device, first.side)
+        execution = Execution.of(device, precision, compiled)
+        super().__init__("image", threshold, execution, first.side)
         self.weights = used_weights(file, saved.trained_on)
-        self.first = inference.ready(first, self.device)
+        self.first = execution.ready(first, ["fine"])
         self.second: IOGNet | None = None
         if weights is not None:
             file = resolve(weights, "iog")
@@ -69,8 +72,8 @@ class IOGBox(InsideOutside):
                     f"{second.side}: both stages need the same view"
                 )
             self.weights = _together(self.weights, used_weights(file, saved.trained_on))
-            self.second = inference.ready(second, self.device)
-        self.departures = _departures(stages)
+            self.second = execution.ready(second, ["fine"])
+        self.departures = _departures(stages) + execution.departures
 
     def begin(self, session: Session) -> None:
         """Crop and draw the corners: the view, and the first stage's (5, side, side) float32."""

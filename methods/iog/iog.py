@@ -9,7 +9,7 @@ from ...harness.errors import UserError
 from ...harness.method import Session
 from ...harness.weights import resolve
 from ..device import Device
-from ..nets import inference
+from ..nets.inference import Execution, Precision
 from .checkpoint import read_checkpoint
 from .method import Backbone, InsideOutside, Protocol, depth_of, used_weights
 from .network import IOGNet
@@ -32,6 +32,7 @@ class IOG(InsideOutside):
     protocol: `image` takes clicks on image pixels; `released` is the released evaluation, whose
     points lie in the 512 x 512 view and whose mask goes through 8 bits: it needs the simulator
     `iog-released`. threshold: the released evaluation reports 0.1, 0.2, ..., 0.9.
+    precision: in which the network computes. compiled: torch.compile translates it first.
     """
 
     name = "iog"
@@ -45,6 +46,8 @@ class IOG(InsideOutside):
         protocol: Protocol = "image",
         threshold: float = 0.5,
         device: Device = "auto",
+        precision: Precision = "float32",
+        compiled: bool = False,
     ) -> None:
         file = resolve(weights, self.name)
         saved = read_checkpoint(file.path)
@@ -53,10 +56,11 @@ class IOG(InsideOutside):
                 f"{file.path} was trained without an inside point: it is the first stage of iog-box"
             )
         network = saved.network(IOGNet, depth_of(backbone))
-        super().__init__(protocol, threshold, device, network.side)
+        execution = Execution.of(device, precision, compiled)
+        super().__init__(protocol, threshold, execution, network.side)
         self.weights = used_weights(file, saved.trained_on)
-        self.departures = DEPARTURES[protocol]
-        self.network = inference.ready(network, self.device)
+        self.departures = DEPARTURES[protocol] + execution.departures
+        self.network = execution.ready(network, ["fine"])
 
     def _logits(self, sessions: Sequence[Session]) -> torch.Tensor:
         return self.network.fine(self._inputs(sessions))

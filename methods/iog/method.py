@@ -14,7 +14,7 @@ from ...harness.method import Method, Paper, Session, UsedWeights
 from ...harness.weights import WeightsFile
 from ..boxes import Box, box_of
 from ..byte_scale import byte_scaled
-from ..device import Device, resolve_device
+from ..nets.inference import Execution
 from ..transfers import to_device, to_host
 from .guidance import RELEASED_SIDE, Opening, opening_guidance
 from .released import ReleasedMap, view_point
@@ -42,7 +42,9 @@ class InsideOutside(Method, ABC):
     #: Of the network's view, in pixels.
     side: int
 
-    def __init__(self, protocol: Protocol, threshold: float, device: Device, side: int) -> None:
+    def __init__(
+        self, protocol: Protocol, threshold: float, execution: Execution, side: int
+    ) -> None:
         if protocol == "released" and side != RELEASED_SIDE:
             raise UserError(
                 f"{self.name}: protocol=released needs a network with {RELEASED_SIDE}-pixel sides, "
@@ -50,7 +52,8 @@ class InsideOutside(Method, ABC):
             )
         self.protocol = protocol
         self.threshold = threshold
-        self.device = resolve_device(device)
+        self.execution = execution
+        self.device = execution.device
         self.side = side
 
     def begin(self, session: Session) -> None:
@@ -69,7 +72,7 @@ class InsideOutside(Method, ABC):
         return [finish() for finish in self.launch(sessions)]
 
     def launch(self, sessions: Sequence[Session]) -> list[Callable[[], np.ndarray]]:
-        with torch.inference_mode():
+        with torch.inference_mode(), self.execution.computing():
             logits = to_host(self._logits(sessions)[:, 0].float())
         return [partial(self._finish, logits, *pair) for pair in enumerate(sessions)]
 

@@ -9,7 +9,7 @@ from ...harness.method import Session
 from ...harness.types import Click
 from ...harness.weights import resolve
 from ..device import Device
-from ..nets import inference
+from ..nets.inference import Execution, Precision
 from ..transfers import to_device
 from .checkpoint import read_checkpoint
 from .guidance import INSIDE, OUTSIDE, with_click
@@ -46,14 +46,17 @@ class IOGRefine(InsideOutside):
         protocol: Protocol = "image",
         threshold: float = 0.5,
         device: Device = "auto",
+        precision: Precision = "float32",
+        compiled: bool = False,
     ) -> None:
         file = resolve(weights, self.name)
         saved = read_checkpoint(file.path)
         network = saved.network(IOGRefineNet, depth_of(backbone))
-        super().__init__(protocol, threshold, device, network.side)
+        execution = Execution.of(device, precision, compiled)
+        super().__init__(protocol, threshold, execution, network.side)
         self.weights = used_weights(file, saved.trained_on)
-        self.departures = _DEPARTURES[protocol]
-        self.network = inference.ready(network, self.device)
+        self.departures = _DEPARTURES[protocol] + execution.departures
+        self.network = execution.ready(network, ["encode", "fine"])
 
     def begin(self, session: Session) -> None:
         super().begin(session)

@@ -1,12 +1,59 @@
-"""Getting a loaded network ready to predict: the same operations, on the kernels that are fast."""
+"""How a loaded network computes: on which device, with which kernels, in which precision."""
 
-from typing import TypeVar
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from ..device import Device, resolve_device
+
 Network = TypeVar("Network", bound=nn.Module)
+#: float32 is the released systems'; in the others convolutions and products are computed, and
+#: results move by more than rounding.
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The device, the precision, and whether `torch.compile` translates the network first."""
+
+    device: torch.device
+    precision: Precision = "float32"
+    compiled: bool = False
+
+    @classmethod
+    def of(cls, device: Device, precision: Precision, compiled: bool) -> "Execution":
+        """Raises UserError for a device that is not there."""
+        return cls(resolve_device(device), precision, compiled)
+
+    def ready(
+        self, network: Network, calls: Sequence[str] = ("forward",), *, channels_last: bool = True
+    ) -> Network:
+        """The network as `ready` makes it. calls: names of its methods that predictions use."""
+        network = ready(network, self.device, channels_last=channels_last)
+        if self.precision != "float32":
+            # The fast kernels of low precision want it so on every device.
+            network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        for name in calls if self.compiled else ():
+            setattr(network, name, torch.compile(getattr(network, name)))
+        return network
+
+    def computing(self) -> AbstractContextManager:
+        """Predict inside of this: networks then compute in the precision asked for."""
+        if self.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, getattr(torch, self.precision))
+
+    @property
+    def departures(self) -> tuple[str, ...]:
+        """What to say of it beside the numbers."""
+        if self.precision == "float32":
+            return ()
+        return (f"the network computes in {self.precision}, the released one in float32",)
 
 
 def ready(network: Network, device: torch.device, *, channels_last: bool = True) -> Network:
@@ -34,8 +81,9 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int
     up to twice as long as oneDNN's convolution does with channels last (docs/speed.md); this asks
     for oneDNN's wherever it is to be had.
     """
-    here = x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32
-    if here and torch.backends.mkldnn.is_available():
+    plain = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    here = x.device.type == "cpu" and torch.backends.mkldnn.is_available()
+    if plain and here and not torch.compiler.is_compiling():
         return torch.mkldnn_convolution(x, weight, bias, (0, 0), (stride, stride), (1, 1), 1)
     return functional.conv2d(x, weight, bias, stride)
 

@@ -4,15 +4,19 @@ import subprocess
 import sys
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from isegbench.harness import device, engine
+from isegbench.harness import assessing, device, engine
 from isegbench.harness.device import Mark, own_lane
 from isegbench.harness.method import Method
+from isegbench.harness.prediction import on_gpu as on_gpu_rule
+from isegbench.harness.simulators import on_device
 from isegbench.harness.simulators.largest_error import LargestError
+from isegbench.harness.simulators.random_error import RandomError
 
 from .slow_device import SlowDevice
 
@@ -61,8 +65,8 @@ class Background(Method):
         return np.ones(session.shape, np.float32)
 
 
-def play(method, refs, **settings):
-    pairing = engine.Pairing(method, "m", LargestError(), "s")
+def play(method, refs, distance="opencv", **settings):
+    pairing = engine.Pairing(method, "m", LargestError(distance), "s")
     return list(engine.run(pairing, refs, engine.Settings(**settings)))
 
 
@@ -152,6 +156,92 @@ def test_results_are_those_of_a_method_that_only_predicts(discs, nearest_seed):
         for m in (nearest_seed, Threaded)
     ]
     assert steps[0] == steps[1]
+
+
+class Tensors(Method):
+    """The disc about the first click, as a tensor; its radius grows with the clicks."""
+
+    def predict(self, sessions):
+        return [torch.from_numpy(self._map(session)) for session in sessions]
+
+    def _map(self, session):
+        y, x = np.mgrid[: session.shape[0], : session.shape[1]]
+        first = session.clicks[0]
+        near = np.hypot(y - first.y, x - first.x) < 4 + 2 * len(session.clicks)
+        return near.astype(np.float32)
+
+
+@pytest.fixture
+def on_gpu(monkeypatch):
+    """Tensors on the processor pass for tensors on a GPU."""
+    cuda = SimpleNamespace(type="cuda")
+
+    def rule(values, shape):
+        there = SimpleNamespace(device=cuda, shape=values.shape, dtype=values.dtype)
+        return on_gpu_rule(there, shape)
+
+    monkeypatch.setattr(assessing, "on_gpu", rule)
+
+
+def steps_of(traces):
+    return {t.instance: (t.status, t.error, [(s.click, s.iou) for s in t.steps]) for t in traces}
+
+
+@pytest.mark.parametrize("distance", ["opencv", "exact"])
+@pytest.mark.parametrize("batch", [1, 4])
+def test_assessing_on_the_device_changes_nothing(on_gpu, discs, monkeypatch, distance, batch):
+    masks, decided = [], []
+    refs, settings = discs(11).instances(), {"clicks": 6, "batch_size": batch}
+    checked, assess = assessing.checked_mask, on_device.assess
+    plain = play(Tensors(), refs, distance, **settings)
+    monkeypatch.setattr(assessing, "checked_mask", lambda *a: masks.append(1) or checked(*a))
+    monkeypatch.setattr(on_device, "assess", lambda *a: decided.append(len(a[0])) or assess(*a))
+    there = play(Tensors(), refs, distance, assess_on_device=True, **settings)
+    assert steps_of(there) == steps_of(plain)
+    predictions = sum(len(trace.steps) for trace in there)
+    assert sum(decided) == predictions
+    assert len(decided) < predictions or batch == 1
+    assert len(masks) < predictions / 2
+    if distance == "exact":
+        assert not masks
+
+
+def test_a_map_out_of_range_is_refused_in_the_same_words(on_gpu, discs):
+    class Wrong(Tensors):
+        def _map(self, session):
+            values = super()._map(session)
+            if session.seed == engine.method_seed(0, "discs", "disc1"):
+                values[3, 4] = np.nan
+            return values
+
+    plain, there = (
+        steps_of(play(Wrong(), discs(4).instances(), clicks=3, batch_size=2, assess_on_device=how))
+        for how in (False, True)
+    )
+    assert there == plain
+    assert there["disc1"][:2] == ("method-failed", "predict returned NaN in 1 pixel(s)")
+
+
+def test_too_little_memory_to_assess_there_costs_nothing(on_gpu, discs, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    plain = play(Tensors(), discs(4).instances(), clicks=3, batch_size=2)
+    monkeypatch.setattr(on_device, "assess", full)
+    there = play(Tensors(), discs(4).instances(), clicks=3, batch_size=2, assess_on_device=True)
+    assert steps_of(there) == steps_of(plain)
+
+
+@pytest.mark.parametrize("wanted", [{"boundary_iou": True}, {"save_masks": True}, {}])
+def test_where_masks_are_wanted_they_are_made(on_gpu, discs, monkeypatch, wanted):
+    """Also by a simulator that has its own rule."""
+    simulator = LargestError() if wanted else RandomError()
+    monkeypatch.setattr(on_device, "assess", None)
+    pairing = engine.Pairing(Tensors(), "m", simulator, "s")
+    settings = engine.Settings(clicks=3, batch_size=2, assess_on_device=True, **wanted)
+    traces = list(engine.run(pairing, discs(4).instances(), settings))
+    assert {trace.status for trace in traces} == {"ok"}
+    assert all(trace.mask is not None for trace in traces) == ("save_masks" in wanted)
 
 
 def test_without_a_gpu_in_use_nothing_is_waited_for():

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from reference import reference_click, reference_iou, reference_opening
 
-from isegbench.harness import engine
+from isegbench.harness import assessing, engine
 from isegbench.harness.method import Method, Session
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.simulators.openings import opening_clicks
@@ -187,15 +187,15 @@ def ours(
         simulator.correct = clock.around("simulate", simulator.correct)
     pairing = engine.Pairing(method, "m", simulator, "s")
     settings = engine.Settings(clicks=budget, batch_size=batch)
-    plain = engine.checked_mask, engine.iou
+    plain = assessing.checked_mask, assessing.iou
     if detailed:
-        engine.checked_mask, engine.iou = (clock.around("score", call) for call in plain)
+        assessing.checked_mask, assessing.iou = (clock.around("score", call) for call in plain)
     try:
         started, spent = perf_counter(), process_time()
         traces = list(engine.run(pairing, chosen, settings))
         wall, spent = perf_counter() - started, process_time() - spent
     finally:
-        engine.checked_mask, engine.iou = plain
+        assessing.checked_mask, assessing.iou = plain
     for trace in traces:
         if trace.status != "ok":
             raise RuntimeError(f"{trace.instance}: {trace.error}")

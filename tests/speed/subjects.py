@@ -72,6 +72,16 @@ def build(subject: Subject, weights: Path | None, device: str) -> Any:
     return methods.build(f"{subject.spec}{colon}weights={weights},device={device}")
 
 
+def leave_networks_alone() -> None:
+    """Have methods built from now on in this process run their networks as they were loaded."""
+    from isegbench.methods.nets import inference
+
+    def as_loaded(network: Any, device: Any, *, channels_last: bool = True) -> Any:
+        return network.to(device).eval().requires_grad_(False)
+
+    inference.ready = as_loaded
+
+
 def instances(many: int, dataset: str | None = None) -> tuple[str, Sequence[InstanceRef]]:
     """(data set, references): DAVIS where ../shared/data has it, else the embedded samples."""
     name = dataset or ("davis" if (SHARED / "data" / "DAVIS").exists() else "samples")

@@ -2,7 +2,7 @@
 
 For each method, on the same real images, with the same protocol and the same processor threads:
 
-* the plain loop: one process, batch 1, every thread in the network, whole
+* the plain loop: one process, batch 1, every thread in the network, the network as loaded, whole
   frames transformed for each click (`reference.py`);
 * the engine: on a CPU as many workers as threads, each with one, as `--workers` starts them; on a
   GPU one worker with a batch.
@@ -59,6 +59,8 @@ def serve(connection: Connection, job: Job) -> None:
     import subjects
 
     subject = job.subject
+    if job.plain:
+        subjects.leave_networks_alone()
     method = subjects.build(subject, job.weights, job.device)
     _, refs = subjects.instances(job.instances)
     first, step = job.part

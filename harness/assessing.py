@@ -1,0 +1,150 @@
+"""What comes after a prediction: wait for it, score it, place the next click or end the trace."""
+
+from collections.abc import Callable, Sequence
+from time import perf_counter
+
+import numpy as np
+
+from .device import own_lane
+from .errors import MethodError
+from .live import Live, Pairing, Settings, prepared_here, spoiled, trace_of
+from .masks import encode_mask
+from .method import Probabilities
+from .metrics import boundary_iou, iou
+from .predicting import Coming
+from .prediction import checked_mask, on_gpu
+from .simulators import on_device
+from .simulators.largest_error import LargestError
+from .simulators.on_device import UNDECIDED, Assessment
+from .simulators.region import clicked_pixels
+from .types import Click, Instance, Trace
+
+#: Called after every prediction with the instance, the clicks so far, the mask and its IoU.
+Observer = Callable[[Instance, Sequence[Click], np.ndarray, float], None]
+
+
+def assess(
+    pairing: Pairing,
+    settings: Settings,
+    coming: Sequence[tuple[Live, Coming]],
+    observe: Observer | None,
+) -> list[Live | Trace]:
+    """Wait for predictions and score them; each session with its next click, or its trace."""
+    outcomes: list[Live | Trace] = []
+    arrived: list[tuple[Live, Probabilities]] = []
+    with own_lane():
+        for live, one in coming:
+            try:
+                probabilities, seconds = one.arrive()
+            except Exception as error:
+                outcomes.append(spoiled(pairing, live, "method-failed", error))
+                continue
+            live.seconds += seconds
+            arrived.append((live, probabilities))
+        told = _told(pairing, settings, arrived, observe)
+        for (live, probabilities), one in zip(arrived, told, strict=True):
+            outcomes.append(_judged(pairing, settings, live, probabilities, one, observe))
+    return outcomes
+
+
+def together(pairing: Pairing, settings: Settings) -> bool:
+    """Whether predictions of a batch are to be assessed in one go, on the device."""
+    return settings.assess_on_device and type(pairing.simulator) is LargestError
+
+
+def _told(
+    pairing: Pairing,
+    settings: Settings,
+    arrived: Sequence[tuple[Live, Probabilities]],
+    observe: Observer | None,
+) -> Sequence[Assessment | None]:
+    """What the device says of the maps; None for each where their masks are needed."""
+    nothing: list[Assessment | None] = [None] * len(arrived)
+    masks_are_wanted = observe or settings.boundary_iou or settings.save_masks
+    if not together(pairing, settings) or masks_are_wanted or not arrived:
+        return nothing
+    maps = [probabilities for _, probabilities in arrived]
+    shapes = {live.session.shape for live, _ in arrived}
+    if len(shapes) > 1 or not all(on_gpu(values, *shapes) for values in maps):
+        return nothing
+    import torch
+
+    clicked = [clicked_pixels(live.session.clicks) for live, _ in arrived]
+    try:
+        for live, values in arrived:
+            if live.truth is None:
+                live.truth = torch.from_numpy(live.instance.mask).to(values.device)
+        truths = torch.stack([live.truth for live, _ in arrived])
+        return on_device.assess(torch.stack(maps), truths, pairing.method.threshold, clicked)
+    except torch.OutOfMemoryError:
+        # The maps are there all the same, and their masks need much less.
+        return nothing
+
+
+def _judged(
+    pairing: Pairing,
+    settings: Settings,
+    live: Live,
+    probabilities: Probabilities,
+    told: Assessment | None,
+    observe: Observer | None,
+) -> Live | Trace:
+    """Score a prediction and place the next click, or finish the trace."""
+    session, instance, method = live.session, live.instance, pairing.method
+    started = perf_counter()
+    if told is not None and not told.in_range:
+        told = None
+    try:
+        if told is None:
+            mask = checked_mask(probabilities, session.shape, method.threshold)
+            score = iou(mask, instance.mask)
+        else:
+            mask, score = None, told.iou
+    except MethodError as error:
+        return spoiled(pairing, live, "method-failed", error)
+    if settings.time_limit is not None and live.seconds > settings.time_limit:
+        late = MethodError(
+            f"predict took {live.seconds:.3g} s; the limit is {settings.time_limit:g} s a click"
+        )
+        return spoiled(pairing, live, "timed-out", late)
+    boundary = None
+    if mask is not None and settings.boundary_iou:
+        boundary = boundary_iou(mask, instance.mask)
+    if mask is not None and observe:
+        observe(instance, session.clicks, mask, score)
+    budget_left = len(session.clicks) < settings.clicks
+    satisfied = settings.stop_at is not None and score >= settings.stop_at
+    click = None
+    problem: Exception | None = None
+    if budget_left and not satisfied and method.corrections:
+        try:
+            click = _next_click(pairing, live, probabilities, mask, told)
+        except Exception as error:
+            problem = error
+    live.record(score, boundary, perf_counter() - started)
+    if problem:
+        return spoiled(pairing, live, "simulator-failed", problem)
+    if click is None:
+        kept = encode_mask(mask) if mask is not None and settings.save_masks else None
+        return trace_of(pairing, instance, live.steps, mask=kept)
+    session.previous = probabilities
+    session.clicks = (*session.clicks, click)
+    return prepared_here(pairing, live, settings.batch_size > 1)
+
+
+def _next_click(
+    pairing: Pairing,
+    live: Live,
+    probabilities: Probabilities,
+    mask: np.ndarray | None,
+    told: Assessment | None,
+) -> Click | None:
+    """mask: None where the device has told all, unless equals must be told apart."""
+    session, simulator = live.session, pairing.simulator
+    if told is not None and isinstance(simulator, LargestError):
+        click = told.click(simulator.distance)
+        if click is not UNDECIDED:
+            return click
+    if mask is None:
+        mask = checked_mask(probabilities, session.shape, pairing.method.threshold)
+    return simulator.correct(live.instance, probabilities, mask, session.clicks, live.rng)
