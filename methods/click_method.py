@@ -73,6 +73,7 @@ class ClickMethod(Method):
     """
 
     opening = "click"
+    threaded = True
 
     def __init__(
         self,

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
-import torch
+import numpy as np
 from torch import Tensor
 
 from ..harness.method import Paper, Probabilities, Session
@@ -16,6 +16,7 @@ from .nets.checkpoint import load_checkpoint
 from .nets.fcfi import FCFINetwork, FeedbackHRNet, fcfi_network
 from .nets.isegm_models import configured_network
 from .nets.resize import resize
+from .transfers import to_device
 from .zoom_in import ZoomIn
 
 Zoom = Literal["released", "uniform"]
@@ -89,12 +90,13 @@ class FCFI(ClickMethod):
         return session.memory.get("fused") if self.as_released else session.previous
 
     def logits(self, sessions: Sequence[Session], inputs: Inputs) -> Tensor:
-        newest = torch.tensor([clicks[-1] for clicks in inputs.clicks], dtype=torch.float32).long()
-        gate = torch.tensor([float(session.previous is not None) for session in sessions])
+        newest = np.array([clicks[-1] for clicks in inputs.clicks], np.float32).astype(np.int64)
+        gate = np.array([session.previous is not None for session in sessions], np.float32)
         if self.flip:
-            gate = gate.repeat(2)
+            gate = np.tile(gate, 2)
+        given = (to_device(newest, self.device), to_device(gate, self.device))
         logits, _, fused = cast(FCFINetwork, self.network).attend(
-            inputs.images, inputs.points, newest.to(self.device), gate.to(self.device)
+            inputs.images, inputs.points, *given
         )
         if self.as_released:
             fused = self._averaged(resize(fused, inputs.images.shape[2:]))

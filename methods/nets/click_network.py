@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, Protocol
 
 import torch
@@ -40,9 +41,14 @@ class ClickEncoding:
 
 def normalise(image: Tensor) -> Tensor:
     """(B, 3, H, W) RGB in [0, 1] less ImageNet's mean, over its standard deviation."""
-    mean = torch.tensor(MEAN, device=image.device).view(1, 3, 1, 1)
-    std = torch.tensor(STD, device=image.device).view(1, 3, 1, 1)
-    return (image - mean) / std
+    return (image - _of_channels(MEAN, image.device)) / _of_channels(STD, image.device)
+
+
+@cache
+def _of_channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """(1, 3, 1, 1), sent to a device once: a GPU would have to be waited for every time."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device).view(1, 3, 1, 1)
 
 
 class Scale(nn.Module):
