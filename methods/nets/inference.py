@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ..device import Device, resolve_device
+from .memory import keep_memory
 
 Network = TypeVar("Network", bound=nn.Module)
 #: float32 is the released systems'; in the others convolutions and products are computed, and
@@ -59,7 +60,8 @@ class Execution:
 def ready(network: Network, device: torch.device, *, channels_last: bool = True) -> Network:
     """The network on its device, in evaluation mode, without gradients of its parameters.
 
-    On a CPU its 1x1 convolutions go through `pointwise`. channels_last: on a CPU its weights are
+    On a CPU its 1x1 convolutions go through `pointwise`, and the process keeps the memory that
+    layers free. channels_last: on a CPU its weights are
     laid out so, and every layer keeps to it. The operations and their order stay those of the
     network as loaded; only the last bits of sums change, as with another number of threads, by a
     little more with channels last. The network is changed in place, the names in its state dict
@@ -71,6 +73,7 @@ def ready(network: Network, device: torch.device, *, channels_last: bool = True)
             # The weights alone: inputs follow from the first convolution on.
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         _replace_pointwise(network)
+        keep_memory()
     return network
 
 

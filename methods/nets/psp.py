@@ -39,6 +39,10 @@ class PyramidPooling(nn.Module):
             functional.interpolate(stage(features), size, mode="bilinear", align_corners=True)
             for stage in self.stages
         ]
+        # Enlarged from one pixel, a map has lost its layout, and with it all that follow it.
+        last = features.is_contiguous(memory_format=torch.channels_last)
+        layout = torch.channels_last if last else torch.contiguous_format
+        context = [x.contiguous(memory_format=layout) for x in context]
         return self.bottleneck(torch.cat([*context, features], dim=1))
 
 

@@ -14,6 +14,7 @@ from reference import reference_click, reference_iou, reference_opening
 
 from isegbench.harness import assessing, engine
 from isegbench.harness.method import Method, Session
+from isegbench.harness.seeding import generator
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.simulators.openings import opening_clicks
 from isegbench.harness.types import Instance, InstanceRef, Trace
@@ -127,12 +128,12 @@ def sequential(
     method = Timed(method, clock) if detailed else method
     placed: dict[str, list[tuple]] = {}
     ious: dict[str, list[float]] = {}
-    rng = np.random.default_rng(0)
     started, spent = perf_counter(), process_time()
     for ref in refs:
         with clock.on("decode"):
             instance = ref.load()
         with clock.on("simulate"):
+            rng = generator(0, ref.dataset, ref.name)
             clicks = opening_clicks(method.opening, instance.mask, rng)
             clicks = reference_opening(clicks, instance.mask)
         session, ious[ref.name] = _begun(method, instance, clicks), []
