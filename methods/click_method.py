@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..harness.errors import UserError
 from ..harness.method import Method, Probabilities, Session
 from .brs import (
     BrsSettings,
@@ -21,9 +22,9 @@ from .brs import (
 )
 from .brs_networks import BiasedInput, Features, ScaledFeatures
 from .flip import average_mirrored, mirror_points, per_session, with_mirrored
-from .nets import inference
 from .nets.click_maps import Point, points_tensor
 from .nets.click_network import ClickNetwork, Place
+from .nets.inference import Execution
 from .transfers import to_device
 from .zoom_in import View, ZoomIn
 
@@ -73,33 +74,43 @@ class ClickMethod(Method):
     """
 
     opening = "click"
-    threaded = True
 
     def __init__(
         self,
         network: ClickNetwork,
         *,
         mode: Mode,
-        device: torch.device,
+        execution: Execution,
         zoom: ZoomIn | None,
         zoom_target: int | None,
         flip: bool,
         clicks_shown: int | None,
         brs: BrsSettings,
     ) -> None:
-        """zoom: None for none. zoom_target, clicks_shown: None for the released ones, which
-        depend on the data set and on the mode."""
+        """execution: where and how the network computes. zoom: None for none. zoom_target,
+        clicks_shown: None for the released ones, which depend on the data set and on the mode.
+
+        Raises UserError for BRS in low precision or compiled.
+        """
+        if mode != "NoBRS" and (execution.precision != "float32" or execution.compiled):
+            raise UserError(
+                f"mode={mode} computes in float32 and is not compiled: leave precision and "
+                "compiled out, or use mode=NoBRS"
+            )
         # BRS follows gradients click after click, which other last bits lead elsewhere.
-        self.network = inference.ready(network, device, channels_last=mode == "NoBRS")
+        self.network = execution.ready(network, channels_last=mode == "NoBRS")
         self.mode = mode
-        self.device = device
+        self.execution = execution
+        self.device = execution.device
+        # On a CPU several threads that compute with torch get into each other's way.
+        self.threaded = self.device.type != "cpu"
         self.zoom = zoom
         self.zoom_target = zoom_target
         self.flip = flip
         self.clicks_shown = CLICKS_SHOWN[mode] if clicks_shown is None else clicks_shown
         self.brs = brs
         self.threshold = brs.threshold
-        self.side_by_side = device.type != "cpu"
+        self.side_by_side = self.device.type != "cpu"
         self.departures = tuple(self._departures())
 
     def _departures(self) -> Iterator[str]:
@@ -110,6 +121,7 @@ class ClickMethod(Method):
             yield "logits averaged with those of the mirrored image"
         if self.zoom is not None:
             yield self.zoom_departure(self.zoom)
+        yield from self.execution.departures
 
     def zoom_departure(self, zoom: ZoomIn) -> str:
         """What to say of the zoom-in beside the numbers."""
@@ -134,7 +146,9 @@ class ClickMethod(Method):
     def predict(self, sessions: Sequence[Session]) -> Sequence[Probabilities]:
         if self.mode == "NoBRS":
             inputs = self._inputs(sessions)
-            logits = self._averaged(self.logits(sessions, inputs)).split(1)
+            with self.execution.computing():
+                logits = self.logits(sessions, inputs)
+            logits = self._averaged(logits.float()).split(1)
         else:
             logits = self._refined_in_groups(sessions)
         return [self._finish(*pair) for pair in zip(sessions, logits, strict=True)]

@@ -6,9 +6,10 @@ from ..harness.method import Paper
 from ..harness.weights import resolve, used
 from .brs import BrsSettings
 from .click_method import ClickMethod, Mode
-from .device import Device, resolve_device
+from .device import Device
 from .nets.checkpoint import load_checkpoint
 from .nets.click_network import normalise
+from .nets.inference import Execution, Precision
 from .nets.isegm_models import fbrs_network, fill
 from .zoom_in import ZoomIn
 
@@ -22,7 +23,7 @@ class FBRS(ClickMethod):
     released: 400, for DAVIS 600). flip: average with the mirror image. clicks_shown: how many of
     the first clicks the network is shown (as released: all for NoBRS, 5 for input modes, 8 for
     f-BRS). norm_radius: scale of the distance maps in pixels. evaluations: of the objective per
-    click at most.
+    click at most. precision, compiled: of the network, for NoBRS alone; see `iog`.
     """
 
     paper = Paper(
@@ -44,6 +45,8 @@ class FBRS(ClickMethod):
         norm_radius: float = 260,
         clicks_shown: int | None = None,
         evaluations: int = 20,
+        precision: Precision = "float32",
+        compiled: bool = False,
     ) -> None:
         file = resolve(weights, "fbrs")
         state = load_checkpoint(file.path)
@@ -52,7 +55,7 @@ class FBRS(ClickMethod):
         super().__init__(
             network,
             mode=mode,
-            device=resolve_device(device),
+            execution=Execution.of(device, precision, compiled),
             zoom=ZoomIn() if zoom else None,
             zoom_target=zoom_target,
             flip=flip,

@@ -14,6 +14,7 @@ from .click_method import ClickMethod, Inputs
 from .device import Device, resolve_device
 from .nets.checkpoint import load_checkpoint
 from .nets.fcfi import FCFINetwork, FeedbackHRNet, fcfi_network
+from .nets.inference import Execution
 from .nets.isegm_models import configured_network
 from .nets.resize import resize
 from .transfers import to_device
@@ -65,7 +66,7 @@ class FCFI(ClickMethod):
         super().__init__(
             network,
             mode="NoBRS",
-            device=resolve_device(device),
+            execution=Execution(resolve_device(device)),
             zoom=UNIFORM,
             zoom_target=None,
             flip=flip,

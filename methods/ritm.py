@@ -8,9 +8,10 @@ from ..harness.method import Paper
 from ..harness.weights import resolve, used
 from .brs import BrsSettings
 from .click_method import ClickMethod, Mode
-from .device import Device, resolve_device
+from .device import Device
 from .nets.checkpoint import load_checkpoint
 from .nets.click_network import ClickNetwork
+from .nets.inference import Execution, Precision
 from .nets.isegm_models import configured_network, ritm_network
 from .zoom_in import ZoomIn
 
@@ -23,7 +24,8 @@ class RITM(ClickMethod):
     at the object from the second click on; zoom_target: at this longest side (as released: 400,
     for DAVIS 600). flip: average with the mirror image. clicks_shown: how many of the first
     clicks the network is shown (as released: all for NoBRS, 5 for input modes, 8 for f-BRS).
-    evaluations: of BRS's objective per click at most.
+    evaluations: of BRS's objective per click at most. precision, compiled: of the network, for
+    NoBRS alone; see `iog`.
     """
 
     paper = Paper(
@@ -44,12 +46,14 @@ class RITM(ClickMethod):
         threshold: float = 0.49,
         clicks_shown: int | None = None,
         evaluations: int = 20,
+        precision: Precision = "float32",
+        compiled: bool = False,
     ) -> None:
         file = resolve(weights, "ritm")
         super().__init__(
             load_ritm(load_checkpoint(file.path), str(file.path)),
             mode=mode,
-            device=resolve_device(device),
+            execution=Execution.of(device, precision, compiled),
             zoom=ZoomIn() if zoom else None,
             zoom_target=zoom_target,
             flip=flip,

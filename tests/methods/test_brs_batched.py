@@ -16,6 +16,7 @@ from isegbench.methods.brs import BrsSettings
 from isegbench.methods.click_method import ClickMethod
 from isegbench.methods.nets.click_maps import points_tensor
 from isegbench.methods.nets.click_network import ClickEncoding, ClickNetwork
+from isegbench.methods.nets.inference import Execution
 from isegbench.methods.zoom_in import ZoomIn
 
 MODES = ("RGB-BRS", "DistMap-BRS", "f-BRS-A", "f-BRS-B", "f-BRS-C")
@@ -69,7 +70,7 @@ class Bare(ClickMethod):
         super().__init__(
             network,
             mode=mode,
-            device=CPU,
+            execution=Execution(CPU),
             zoom=zoom,
             zoom_target=None,
             flip=flip,

@@ -231,3 +231,27 @@ def test_it_is_built_by_name(checkpoint):
     )
     with pytest.raises(UserError, match="mode"):
         methods.build(f"fbrs:weights={checkpoint(SMALL)},mode=BRS")
+
+
+def test_low_precision_gives_nearly_the_same_map_and_is_told_of(checkpoint):
+    exact, low = (
+        FBRS(checkpoint(SMALL), mode="NoBRS", device="cpu", precision=precision)
+        for precision in ("float32", "bfloat16")
+    )
+    assert [note for note in low.departures if note not in exact.departures] == [
+        "the network computes in bfloat16, the released one in float32"
+    ]
+    maps = []
+    for method in (exact, low):
+        session = synthetic_session((60, 80), (10, 50, 20, 60))
+        method.begin(session)
+        maps.append(method.predict([session])[0])
+    assert maps[1].dtype == torch.float32
+    assert 0 < (maps[0] - maps[1]).abs().mean() < 0.1
+
+
+def test_brs_in_low_precision_is_refused(checkpoint):
+    with pytest.raises(UserError, match="mode=f-BRS-B computes in float32"):
+        FBRS(checkpoint(SMALL), device="cpu", precision="float16")
+    with pytest.raises(UserError, match="mode=RGB-BRS"):
+        FBRS(checkpoint(SMALL), mode="RGB-BRS", device="cpu", compiled=True)

@@ -8,7 +8,6 @@ from threading import Lock
 from time import perf_counter, process_time
 from typing import Any
 
-import numpy as np
 import torch
 from reference import reference_click, reference_iou, reference_opening
 
