@@ -34,7 +34,7 @@ class DEXTR(Method):
     released demo, clicks on image pixels; `released` the released evaluation, whose points lie in
     the 512 x 512 crop and whose mask goes through 8 bits: it needs the simulator
     `dextr-released`. threshold: the released evaluation's 0.8. precision: in which the network
-    computes. compiled: torch.compile translates it first.
+    computes. compiled: torch.compile translates it first. channels_last: see `iog`.
     """
 
     opening = "extreme-points"
@@ -56,12 +56,13 @@ class DEXTR(Method):
         device: Device = "auto",
         precision: Precision = "float32",
         compiled: bool = False,
+        channels_last: bool | None = None,
     ) -> None:
         file = resolve(weights, "dextr")
         self.weights = used(file)
         self.threshold = threshold
         self.protocol = protocol
-        self.execution = Execution.of(device, precision, compiled)
+        self.execution = Execution.of(device, precision, compiled, channels_last)
         self.device = self.execution.device
         self.departures = _DEPARTURES[protocol] + self.execution.departures
         network = DEXTRNet()

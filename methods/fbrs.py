@@ -24,6 +24,7 @@ class FBRS(ClickMethod):
     the first clicks the network is shown (as released: all for NoBRS, 5 for input modes, 8 for
     f-BRS). norm_radius: scale of the distance maps in pixels. evaluations: of the objective per
     click at most. precision, compiled: of the network, for NoBRS alone; see `iog`.
+    channels_last: as there.
     """
 
     paper = Paper(
@@ -47,6 +48,7 @@ class FBRS(ClickMethod):
         evaluations: int = 20,
         precision: Precision = "float32",
         compiled: bool = False,
+        channels_last: bool | None = None,
     ) -> None:
         file = resolve(weights, "fbrs")
         state = load_checkpoint(file.path)
@@ -55,7 +57,7 @@ class FBRS(ClickMethod):
         super().__init__(
             network,
             mode=mode,
-            execution=Execution.of(device, precision, compiled),
+            execution=Execution.of(device, precision, compiled, channels_last),
             zoom=ZoomIn() if zoom else None,
             zoom_target=zoom_target,
             flip=flip,

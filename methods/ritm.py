@@ -25,7 +25,7 @@ class RITM(ClickMethod):
     for DAVIS 600). flip: average with the mirror image. clicks_shown: how many of the first
     clicks the network is shown (as released: all for NoBRS, 5 for input modes, 8 for f-BRS).
     evaluations: of BRS's objective per click at most. precision, compiled: of the network, for
-    NoBRS alone; see `iog`.
+    NoBRS alone; see `iog`. channels_last: as there.
     """
 
     paper = Paper(
@@ -48,12 +48,13 @@ class RITM(ClickMethod):
         evaluations: int = 20,
         precision: Precision = "float32",
         compiled: bool = False,
+        channels_last: bool | None = None,
     ) -> None:
         file = resolve(weights, "ritm")
         super().__init__(
             load_ritm(load_checkpoint(file.path), str(file.path)),
             mode=mode,
-            execution=Execution.of(device, precision, compiled),
+            execution=Execution.of(device, precision, compiled, channels_last),
             zoom=ZoomIn() if zoom else None,
             zoom_target=zoom_target,
             flip=flip,

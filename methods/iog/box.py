@@ -48,6 +48,7 @@ class IOGBox(InsideOutside):
         device: Device = "auto",
         precision: Precision = "float32",
         compiled: bool = False,
+        channels_last: bool | None = None,
     ) -> None:
         if stages not in (1, 2):
             raise UserError(f"iog-box: stages={stages} must be 1 or 2")
@@ -57,7 +58,7 @@ class IOGBox(InsideOutside):
         file = resolve(outside, self.name)
         saved = _trained_with(read_checkpoint(file.path), _OUTSIDE)
         first = saved.network(IOGNet, depth_of(backbone) if stages == 1 else None)
-        execution = Execution.of(device, precision, compiled)
+        execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__("image", threshold, execution, first.side)
         self.weights = used_weights(file, saved.trained_on)
         self.first = execution.ready(first, ["fine"])

@@ -33,6 +33,7 @@ class IOG(InsideOutside):
     points lie in the 512 x 512 view and whose mask goes through 8 bits: it needs the simulator
     `iog-released`. threshold: the released evaluation reports 0.1, 0.2, ..., 0.9.
     precision: in which the network computes. compiled: torch.compile translates it first.
+    channels_last: lay it out so on a CPU; by default where that is known to change no result.
     """
 
     name = "iog"
@@ -48,6 +49,7 @@ class IOG(InsideOutside):
         device: Device = "auto",
         precision: Precision = "float32",
         compiled: bool = False,
+        channels_last: bool | None = None,
     ) -> None:
         file = resolve(weights, self.name)
         saved = read_checkpoint(file.path)
@@ -56,7 +58,7 @@ class IOG(InsideOutside):
                 f"{file.path} was trained without an inside point: it is the first stage of iog-box"
             )
         network = saved.network(IOGNet, depth_of(backbone))
-        execution = Execution.of(device, precision, compiled)
+        execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__(protocol, threshold, execution, network.side)
         self.weights = used_weights(file, saved.trained_on)
         self.departures = DEPARTURES[protocol] + execution.departures

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,21 +20,34 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 @dataclass(frozen=True)
 class Execution:
-    """The device, the precision, and whether `torch.compile` translates the network first."""
+    """The device, the precision, and what may make it faster.
+
+    compiled: `torch.compile` translates the network first. channels_last: lay weights and maps out
+    so on a CPU, faster and with other last bits; None is True where that moves none of the
+    recorded clicks and scores of the released code.
+    """
 
     device: torch.device
     precision: Precision = "float32"
     compiled: bool = False
+    channels_last: bool | None = None
 
     @classmethod
-    def of(cls, device: Device, precision: Precision, compiled: bool) -> "Execution":
+    def of(
+        cls, device: Device, precision: Precision, compiled: bool, channels_last: bool | None
+    ) -> "Execution":
         """Raises UserError for a device that is not there."""
-        return cls(resolve_device(device), precision, compiled)
+        return cls(resolve_device(device), precision, compiled, channels_last)
 
     def ready(
         self, network: Network, calls: Sequence[str] = ("forward",), *, channels_last: bool = True
     ) -> Network:
-        """The network as `ready` makes it. calls: names of its methods that predictions use."""
+        """The network as `ready` makes it.
+
+        calls: names of its methods that predictions use. channels_last: where nobody says.
+        """
+        if self.channels_last is not None:
+            channels_last = self.channels_last
         network = ready(network, self.device, channels_last=channels_last)
         if self.precision != "float32":
             # The fast kernels of low precision want it so on every device.
@@ -60,8 +73,8 @@ class Execution:
 def ready(network: Network, device: torch.device, *, channels_last: bool = True) -> Network:
     """The network on its device, in evaluation mode, without gradients of its parameters.
 
-    On a CPU its 1x1 convolutions go through `pointwise`, and the process keeps the memory that
-    layers free. channels_last: on a CPU its weights are
+    On a CPU its 1x1 convolutions go through `pointwise`, maxima are taken over channels-last maps,
+    and the process keeps the memory that layers free. channels_last: on a CPU its weights are
     laid out so, and every layer keeps to it. The operations and their order stay those of the
     network as loaded; only the last bits of sums change, as with another number of threads, by a
     little more with channels last. The network is changed in place, the names in its state dict
@@ -72,7 +85,7 @@ def ready(network: Network, device: torch.device, *, channels_last: bool = True)
         if channels_last:
             # The weights alone: inputs follow from the first convolution on.
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        _replace_pointwise(network)
+        _replace_slow(network)
         keep_memory()
     return network
 
@@ -87,8 +100,36 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int
     plain = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     here = x.device.type == "cpu" and torch.backends.mkldnn.is_available()
     if plain and here and not torch.compiler.is_compiling():
-        return torch.mkldnn_convolution(x, weight, bias, (0, 0), (stride, stride), (1, 1), 1)
+        return _Product.apply(x, weight, bias, stride)
     return functional.conv2d(x, weight, bias, stride)
+
+
+class _Product(torch.autograd.Function):
+    """oneDNN's 1x1 convolution, whose gradient with respect to x is one too."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride, ctx.biased = stride, bias is not None
+        return torch.mkldnn_convolution(x, weight, bias, (0, 0), (stride, stride), (1, 1), 1)
+
+    @staticmethod
+    def backward(ctx: Any, *pulls: Tensor) -> tuple[Tensor | None, ...]:
+        (pull,) = pulls
+        x, weight = ctx.saved_tensors
+        wanted = list(ctx.needs_input_grad[:3])
+        found: list[Tensor | None] = [None, None, None]
+        if wanted[0] and ctx.stride == 1:
+            wanted[0] = False
+            turned = weight.transpose(0, 1).contiguous()
+            found[0] = torch.mkldnn_convolution(pull, turned, None, (0, 0), (1, 1), (1, 1), 1)
+        if any(wanted):
+            sizes = [len(weight)] if ctx.biased else None
+            geometry = ([ctx.stride] * 2, [0, 0], [1, 1], False, [0, 0], 1, wanted)
+            others = torch.ops.aten.convolution_backward(pull, x, weight, sizes, *geometry)
+            parts = zip(found, others, wanted, strict=True)
+            found = [other if want else one for one, other, want in parts]
+        return (*found, None)
 
 
 class _Pointwise(nn.Conv2d):
@@ -104,12 +145,24 @@ class _Pointwise(nn.Conv2d):
         return pointwise(x, self.weight, self.bias, self.stride[0])
 
 
-def _replace_pointwise(module: nn.Module) -> None:
+class _MaxPool(nn.MaxPool2d):
+    """Maxima of channels-last maps, which are found much faster; the layout is given back."""
+
+    def forward(self, input: Tensor) -> Any:
+        last = input.contiguous(memory_format=torch.channels_last)
+        found: Any = super().forward(last)
+        return found if last is input or self.return_indices else found.contiguous()
+
+
+def _replace_slow(module: nn.Module) -> None:
     for name, child in module.named_children():
         if type(child) is nn.Conv2d and _is_pointwise(child):
             setattr(module, name, _Pointwise(child))
+        elif type(child) is nn.MaxPool2d:
+            pool = (child.kernel_size, child.stride, child.padding, child.dilation)
+            setattr(module, name, _MaxPool(*pool, child.return_indices, child.ceil_mode))
         else:
-            _replace_pointwise(child)
+            _replace_slow(child)
 
 
 def _is_pointwise(conv: nn.Conv2d) -> bool:

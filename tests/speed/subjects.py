@@ -33,9 +33,15 @@ class Subject:
 SUBJECTS = (
     Subject("nearest-click", "nearest-click", clicks=20, instances=50),
     Subject("iog", "iog", "iog_r101", clicks=3),
-    Subject("iog-refine", "iog-refine", "iog_refine_r101", clicks=20, instances=2, again=True),
-    Subject("fbrs NoBRS", "fbrs:mode=NoBRS", "fbrs_resnet34_dh128", instances=4),
-    Subject("fbrs f-BRS-B", "fbrs:mode=f-BRS-B", "fbrs_resnet34_dh128", clicks=3, instances=4),
+    Subject("iog-refine", "iog-refine", "iog_refine_r101", clicks=20, instances=4, again=True),
+    Subject("fbrs NoBRS", "fbrs:mode=NoBRS", "fbrs_resnet34_dh128"),
+    Subject("fbrs f-BRS-B", "fbrs:mode=f-BRS-B", "fbrs_resnet34_dh128", clicks=3),
+    Subject(
+        "f-BRS-B, last",
+        "fbrs:mode=f-BRS-B,channels_last=true",
+        "fbrs_resnet34_dh128",
+        clicks=3,
+    ),
     Subject("ritm HRNet18s", "ritm", "ritm_hrnet18s"),
     Subject("dextr", "dextr", "dextr_r101", clicks=4),
 )

@@ -71,16 +71,30 @@ def _operations(network, x):
 
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("biased", [True, False])
-def test_pointwise_is_a_convolution_with_its_gradients(one_thread, stride, biased):
+@pytest.mark.parametrize("wanted", [(0,), (1,), (0, 1, 2)])
+def test_pointwise_is_a_convolution_with_its_gradients(one_thread, stride, biased, wanted):
     torch.manual_seed(1)
-    x = torch.randn(2, 5, 7, 9, requires_grad=True)
-    weight, bias = torch.randn(3, 5, 1, 1), torch.randn(3) if biased else None
-    found = pointwise(x, weight, bias, stride)
-    expected = functional.conv2d(x, weight, bias, stride)
+    given = [torch.randn(2, 5, 7, 9), torch.randn(3, 5, 1, 1), torch.randn(3) if biased else None]
+    wanted = [given[k] for k in wanted if given[k] is not None]
+    for tensor in wanted:
+        tensor.requires_grad_()
+    found, expected = pointwise(*given, stride), functional.conv2d(*given, stride)
     torch.testing.assert_close(found, expected)
     pull = torch.randn_like(expected)
-    (one,), (other,) = (torch.autograd.grad(y, x, pull) for y in (found, expected))
-    torch.testing.assert_close(one, other)
+    pairs = zip(*(torch.autograd.grad(y, wanted, pull) for y in (found, expected)), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
+def test_maxima_are_the_same_and_so_is_the_layout(layout):
+    pool = nn.Sequential(nn.MaxPool2d(3, stride=2, padding=1))
+    x = torch.randn(2, 8, 13, 18).contiguous(memory_format=layout)
+    expected = pool(x)
+    found = ready(pool, torch.device("cpu"))(x)
+    assert isinstance(pool[0], inference._MaxPool)
+    assert torch.equal(found, expected)
+    assert found.is_contiguous(memory_format=layout)
 
 
 def test_pointwise_without_onednn_or_in_another_precision(monkeypatch):
@@ -121,12 +135,23 @@ def test_low_precision_computes_nearly_the_same(network, precision, bits):
 def test_float32_says_nothing_and_compiles_what_it_is_told_to(network, monkeypatch):
     compiled = []
     monkeypatch.setattr(torch, "compile", lambda call: compiled.append(call.__name__) or call)
-    execution = Execution.of("cpu", "float32", True)
+    execution = Execution.of("cpu", "float32", True, None)
     assert execution.departures == ()
     execution.ready(network, ["features"])
     assert compiled == ["features"]
-    Execution.of("cpu", "float32", False).ready(network, ["features"])
+    Execution.of("cpu", "float32", False, None).ready(network, ["features"])
     assert compiled == ["features"]
     x = torch.ones(1, 4, 4, 4)
     with execution.computing():
         assert nn.Conv2d(4, 4, 1)(x).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("asked", "usual"), [(None, True), (None, False), (True, False), (False, True)]
+)
+def test_channels_last_where_it_is_usual_or_asked_for(network, asked, usual):
+    execution = Execution.of("cpu", "float32", False, asked)
+    weight = execution.ready(network, channels_last=usual).conv2.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) == (
+        usual if asked is None else asked
+    )
