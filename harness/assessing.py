@@ -63,7 +63,7 @@ def _told(
     masks_are_wanted = observe or settings.boundary_iou or settings.save_masks
     if not together(pairing, settings) or masks_are_wanted or not arrived:
         return nothing
-    maps = [probabilities for _, probabilities in arrived]
+    maps = [values for _, values in arrived]
     shapes = {live.session.shape for live, _ in arrived}
     if len(shapes) > 1 or not all(on_gpu(values, *shapes) for values in maps):
         return nothing
@@ -75,7 +75,8 @@ def _told(
             if live.truth is None:
                 live.truth = torch.from_numpy(live.instance.mask).to(values.device)
         truths = torch.stack([live.truth for live, _ in arrived])
-        return on_device.assess(torch.stack(maps), truths, pairing.method.threshold, clicked)
+        stacked = torch.stack(maps).detach()
+        return on_device.assess(stacked, truths, pairing.method.threshold, clicked)
     except torch.OutOfMemoryError:
         # The maps are there all the same, and their masks need much less.
         return nothing

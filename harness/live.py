@@ -27,7 +27,7 @@ class Settings:
     session, or None. threads: for decoding, scoring and simulating beside the prediction.
     boundary_iou: score that too, after every click. save_masks: traces carry their last mask.
     assess_on_device: score maps that are on a GPU there, and look there for `largest-error`'s
-    click, a whole batch in one go.
+    click, a whole batch in one go; for methods whose maps are tensors.
     """
 
     clicks: int = 20

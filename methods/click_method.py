@@ -24,7 +24,7 @@ from .brs_networks import BiasedInput, Features, ScaledFeatures
 from .flip import average_mirrored, mirror_points, per_session, with_mirrored
 from .nets.click_maps import Point, points_tensor
 from .nets.click_network import ClickNetwork, Place
-from .nets.inference import Execution
+from .nets.inference import Execution, Kernels
 from .transfers import to_device
 from .zoom_in import View, ZoomIn
 
@@ -39,6 +39,9 @@ CLICKS_SHOWN: dict[Mode, int | None] = {
     "f-BRS-B": 8,
     "f-BRS-C": 8,
 }
+#: BRS follows gradients click after click. Other last bits lead it elsewhere, the sooner the more
+#: of the network they go through; where recorded evaluations would be left, it runs as loaded.
+_KERNELS: dict[Mode, Kernels] = {"NoBRS": "last", "f-BRS-B": "first", "f-BRS-C": "first"}
 #: The longest side of the zoomed input where the released evaluation departs from the default.
 ZOOM_TARGETS = {"davis": 600}
 
@@ -97,8 +100,7 @@ class ClickMethod(Method):
                 f"mode={mode} computes in float32 and is not compiled: leave precision and "
                 "compiled out, or use mode=NoBRS"
             )
-        # BRS follows gradients click after click, which other last bits lead elsewhere.
-        self.network = execution.ready(network, channels_last=mode == "NoBRS")
+        self.network = execution.ready(network, kernels=_KERNELS.get(mode, "loaded"))
         self.mode = mode
         self.execution = execution
         self.device = execution.device

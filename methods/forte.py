@@ -52,7 +52,7 @@ class Forte(Method):
         self.device = resolve_device(device)
         network = ForteNet()
         fit(network, load_state(file.path), what=str(file.path))
-        self.network = inference.ready(network, self.device, channels_last=False)
+        self.network = inference.ready(network, self.device, "first")
 
     def begin(self, session: Session) -> None:
         """Resize and normalise the image: (1, 3, H, W) float32, kept in the memory."""

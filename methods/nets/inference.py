@@ -16,6 +16,9 @@ Network = TypeVar("Network", bound=nn.Module)
 #: float32 is the released systems'; in the others convolutions and products are computed, and
 #: results move by more than rounding.
 Precision = Literal["float32", "bfloat16", "float16"]
+#: On a CPU: PyTorch's own choice, the fast ones that change nothing but what the number of threads
+#: changes, or those with channels last.
+Kernels = Literal["loaded", "first", "last"]
 
 
 @dataclass(frozen=True)
@@ -40,15 +43,17 @@ class Execution:
         return cls(resolve_device(device), precision, compiled, channels_last)
 
     def ready(
-        self, network: Network, calls: Sequence[str] = ("forward",), *, channels_last: bool = True
+        self, network: Network, calls: Sequence[str] = ("forward",), kernels: Kernels = "last"
     ) -> Network:
         """The network as `ready` makes it.
 
-        calls: names of its methods that predictions use. channels_last: where nobody says.
+        calls: names of its methods that predictions use. kernels: where nobody says.
         """
-        if self.channels_last is not None:
-            channels_last = self.channels_last
-        network = ready(network, self.device, channels_last=channels_last)
+        if self.channels_last:
+            kernels = "last"
+        elif self.channels_last is False and kernels == "last":
+            kernels = "first"
+        network = ready(network, self.device, kernels)
         if self.precision != "float32":
             # The fast kernels of low precision want it so on every device.
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
@@ -70,23 +75,24 @@ class Execution:
         return (f"the network computes in {self.precision}, the released one in float32",)
 
 
-def ready(network: Network, device: torch.device, *, channels_last: bool = True) -> Network:
+def ready(network: Network, device: torch.device, kernels: Kernels = "last") -> Network:
     """The network on its device, in evaluation mode, without gradients of its parameters.
 
-    On a CPU its 1x1 convolutions go through `pointwise`, maxima are taken over channels-last maps,
-    and the process keeps the memory that layers free. channels_last: on a CPU its weights are
-    laid out so, and every layer keeps to it. The operations and their order stay those of the
-    network as loaded; only the last bits of sums change, as with another number of threads, by a
-    little more with channels last. The network is changed in place, the names in its state dict
-    are not.
+    On a CPU the process keeps the memory that layers free. Unless kernels is "loaded", 1x1
+    convolutions go through `pointwise` and maxima are taken over channels-last maps: on several
+    threads to the bit what the network as loaded computes, on one thread what it computes on
+    several. "last" lays weights and maps out channels last, which changes the last bits of sums a
+    little more than another number of threads does. The network is changed in place, the names in
+    its state dict are not.
     """
     network = network.eval().requires_grad_(False).to(device)
     if device.type == "cpu":
-        if channels_last:
+        keep_memory()
+        if kernels == "last":
             # The weights alone: inputs follow from the first convolution on.
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        _replace_slow(network)
-        keep_memory()
+        if kernels != "loaded":
+            _replace_slow(network)
     return network
 
 

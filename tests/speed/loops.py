@@ -174,9 +174,14 @@ class _TimedRef:
 
 
 def ours(
-    method: Any, refs: Sequence[InstanceRef], budget: int, batch: int, detailed: bool
+    method: Any,
+    refs: Sequence[InstanceRef],
+    budget: int,
+    batch: int,
+    detailed: bool,
+    on_device: bool = False,
 ) -> Outcome:
-    """The engine on the same instances with the same protocol."""
+    """The engine on the same instances with the same protocol. on_device: assess maps there."""
     clock = Clock()
     simulator = LargestError()
     chosen: Sequence[Any] = refs
@@ -186,7 +191,7 @@ def ours(
         simulator.open = clock.around("simulate", simulator.open)
         simulator.correct = clock.around("simulate", simulator.correct)
     pairing = engine.Pairing(method, "m", simulator, "s")
-    settings = engine.Settings(clicks=budget, batch_size=batch)
+    settings = engine.Settings(clicks=budget, batch_size=batch, assess_on_device=on_device)
     plain = assessing.checked_mask, assessing.iou
     if detailed:
         assessing.checked_mask, assessing.iou = (clock.around("score", call) for call in plain)

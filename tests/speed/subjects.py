@@ -82,7 +82,7 @@ def leave_networks_alone() -> None:
     """Have methods built from now on in this process run their networks as they were loaded."""
     from isegbench.methods.nets import inference
 
-    def as_loaded(network: Any, device: Any, *, channels_last: bool = True) -> Any:
+    def as_loaded(network: Any, device: Any, kernels: str = "") -> Any:
         return network.to(device).eval().requires_grad_(False)
 
     inference.ready = as_loaded

@@ -44,6 +44,7 @@ class Job:
     batch: int
     part: tuple[int, int]
     instances: int
+    assess_on_device: bool
 
 
 def serve(connection: Connection, job: Job) -> None:
@@ -69,7 +70,7 @@ def serve(connection: Connection, job: Job) -> None:
     def run(refs: Sequence[Any], budget: int, detailed: bool) -> loops.Outcome:
         if job.plain:
             return loops.sequential(method, refs, budget, subject.again, detailed)
-        return loops.ours(method, refs, budget, job.batch, detailed)
+        return loops.ours(method, refs, budget, job.batch, detailed, job.assess_on_device)
 
     run(refs[:1], min(2, subject.clicks) if method.opening == "click" else subject.clicks, False)
     connection.send("ready")
@@ -113,10 +114,17 @@ class Side:
 def compare(subject: Any, given: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """Measure one method both ways."""
     import subjects
+    from gpu import Busy
 
     weights = subjects.write_weights(subject, folder)
     count = given.instances or subject.instances
-    common = {"subject": subject, "weights": weights, "device": given.device, "instances": count}
+    common = {
+        "subject": subject,
+        "weights": weights,
+        "device": given.device,
+        "instances": count,
+        "assess_on_device": given.assess_on_device,
+    }
     workers = given.workers or (given.threads if given.device == "cpu" else 1)
     batch = given.batch or (1 if given.device == "cpu" else 32)
     plain = Side([Job(**common, plain=True, threads=given.threads, batch=1, part=(0, 1))])
@@ -129,10 +137,13 @@ def compare(subject: Any, given: argparse.Namespace, folder: Path) -> dict[str, 
     )
     seconds: dict[str, list[float]] = {"plain": [], "engine": []}
     processor: dict[str, list[float]] = {"plain": [], "engine": []}
+    busy: dict[str, list[float]] = {"plain": [], "engine": []}
     for _ in range(given.rounds):
         for name, side in (("plain", plain), ("engine", engine)):
-            wall, answers = side.run()
+            with Busy() as gpu:
+                wall, answers = side.run()
             seconds[name].append(wall)
+            busy[name].append(gpu.share or 0.0)
             processor[name].append(sum(outcome.processor for outcome, _, _ in answers))
     row: dict[str, Any] = {"method": subject.name, "clicks": subject.clicks, "instances": count}
     done: dict[str, dict[str, list]] = {}
@@ -142,6 +153,7 @@ def compare(subject: Any, given: argparse.Namespace, folder: Path) -> dict[str, 
         done[name] = {k: v for outcome, _, _ in answers for k, v in outcome.clicks.items()}
         row[name] = _summary(min(seconds[name]), wall, answers, done[name])
         row[name]["processor_seconds"] = min(processor[name])
+        row[name]["gpu_busy"] = max(busy[name])
         row[name]["rounds"] = [round(s, 3) for s in seconds[name]]
         if name == "engine":
             traces = [trace for outcome, _, _ in answers for trace in outcome.traces]
@@ -213,6 +225,7 @@ def show(row: dict[str, Any]) -> str:
             f"    {name:6} ms/click: {stages}  | beside the method {side['own_share']:.1%}  "
             f"| {side['peak_mib']:.0f} MiB"
             + (f", GPU {side['gpu_mib']:.0f} MiB" if side["gpu_mib"] else "")
+            + (f", busy {side['gpu_busy']:.0%}" if side["gpu_busy"] else "")
         )
     return "\n".join(lines)
 
@@ -227,6 +240,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--workers", type=int, help="processes of the engine")
     parser.add_argument("--batch", type=int, help="sessions per predict call")
+    parser.add_argument("--assess-on-device", action="store_true", help="the engine's option")
     parser.add_argument("--instances", type=int, help="per method")
     parser.add_argument("--clicks", type=int, help="the budget of every instance")
     parser.add_argument("--rounds", type=int, default=3)

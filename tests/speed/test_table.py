@@ -3,9 +3,12 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
+
+from .gpu import Busy
 
 TABLE = Path(__file__).with_name("table.py")
 
@@ -26,3 +29,20 @@ def test_a_row_of_the_table(tmp_path):
         assert 0 < side["own_share"] < 1
         assert min(side["milliseconds_per_click"][s] for s in ("decode", "score", "simulate")) > 0
     assert "same clicks 100%" in done.stdout
+
+
+def test_how_busy_the_gpu_is_comes_from_its_driver(tmp_path, monkeypatch):
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\nfor n in 80 90 100; do echo $n; done\nexec sleep 60\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with Busy() as gpu:
+        time.sleep(0.5)
+    assert gpu.share == 0.9
+
+
+def test_without_a_driver_nobody_knows_how_busy_the_gpu_is(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with Busy() as gpu:
+        pass
+    assert gpu.share is None

@@ -31,16 +31,16 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("channels_last", [True, False])
-def test_computes_what_the_network_as_loaded_computes(network, one_thread, channels_last):
+@pytest.mark.parametrize("kernels", ["loaded", "first", "last"])
+def test_computes_what_the_network_as_loaded_computes(network, one_thread, kernels):
     x = torch.randn(2, 3, 64, 96)
     plain = copy.deepcopy(network).eval()
-    fast = ready(network, torch.device("cpu"), channels_last=channels_last)
+    fast = ready(network, torch.device("cpu"), kernels)
     with torch.inference_mode():
         expected = plain.features(x)
         assert expected.std() > 0.1
         assert (fast.features(x) - expected).norm() < 1e-6 * expected.norm()
-    layout = torch.channels_last if channels_last else torch.contiguous_format
+    layout = torch.channels_last if kernels == "last" else torch.contiguous_format
     assert fast.conv2.weight.is_contiguous(memory_format=layout)
 
 
@@ -147,11 +147,30 @@ def test_float32_says_nothing_and_compiles_what_it_is_told_to(network, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("asked", "usual"), [(None, True), (None, False), (True, False), (False, True)]
+    ("asked", "usual", "last"),
+    [
+        *((None, "last", True), (None, "first", False), (None, "loaded", False)),
+        *((True, "first", True), (True, "loaded", True), (False, "last", False)),
+    ],
 )
-def test_channels_last_where_it_is_usual_or_asked_for(network, asked, usual):
+def test_channels_last_where_it_is_usual_or_asked_for(network, asked, usual, last):
     execution = Execution.of("cpu", "float32", False, asked)
-    weight = execution.ready(network, channels_last=usual).conv2.weight
-    assert weight.is_contiguous(memory_format=torch.channels_last) == (
-        usual if asked is None else asked
-    )
+    weight = execution.ready(network, kernels=usual).conv2.weight
+    assert weight.is_contiguous(memory_format=torch.channels_last) == last
+
+
+def test_on_several_threads_the_kernels_give_the_bits_of_the_network_as_loaded(network):
+    """And on one thread the bits of several: what is left to a matrix product no longer is."""
+    x = torch.randn(2, 3, 64, 96)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads, kernels in ((2, "loaded"), (2, "first"), (1, "first")):
+            torch.set_num_threads(threads)
+            made = ready(copy.deepcopy(network), torch.device("cpu"), kernels)
+            with torch.inference_mode():
+                found.append(made.features(x))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0], found[1])
+    assert torch.equal(found[0], found[2])
