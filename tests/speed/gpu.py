@@ -2,7 +2,6 @@
 
 import shutil
 import subprocess
-from types import TracebackType
 
 COMMAND = [
     "nvidia-smi",
@@ -29,12 +28,7 @@ class Busy:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._asked is None:
             return
         self._asked.terminate()

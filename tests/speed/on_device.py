@@ -22,6 +22,7 @@ import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
+from simulation import mistakes
 from subjects import instances
 
 from isegbench.harness.metrics import iou
@@ -43,19 +44,6 @@ class Batch(NamedTuple):
     clicks: list[tuple[Click, ...]]
 
 
-def predictions(target: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
-    """Ways to be wrong about a (H, W) uint8 mask."""
-    square, noisy = np.ones((9, 9), np.uint8), target ^ (rng.random(target.shape) < 0.3)
-    return {
-        "eroded by 4": cv2.erode(target, square),
-        "dilated by 4": cv2.dilate(target, square),
-        "shifted by 11": np.roll(target, (6, -9), axis=(0, 1)),
-        "noise, median 5": cv2.medianBlur(noisy.astype(np.uint8), 5),
-        "nothing found": np.zeros_like(target),
-        "everything found": np.ones_like(target),
-    }
-
-
 def batches(many: int, device: str) -> dict[str, Batch]:
     """By kind of error a batch of so many maps, on real masks brought to SHAPE."""
     rng = np.random.default_rng(0)
@@ -65,7 +53,7 @@ def batches(many: int, device: str) -> dict[str, Batch]:
         truth = cv2.resize(
             truths[index % len(truths)], SHAPE[::-1], interpolation=cv2.INTER_NEAREST
         )
-        wrong = predictions((truth == 1).astype(np.uint8), rng)
+        wrong = mistakes((truth == 1).astype(np.uint8), rng)
         for kind, mask in wrong.items():
             kinds.setdefault(kind, []).append((mask, truth))
         kinds.setdefault("mixed", []).append((list(wrong.values())[index % len(wrong)], truth))

@@ -35,6 +35,19 @@ class Case(NamedTuple):
     clicks: tuple[Click, ...]
 
 
+def mistakes(target: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Ways to be wrong about a (H, W) uint8 mask."""
+    square, noisy = np.ones((9, 9), np.uint8), target ^ (rng.random(target.shape) < 0.3)
+    return {
+        "eroded by 4": cv2.erode(target, square),
+        "dilated by 4": cv2.dilate(target, square),
+        "shifted by 11": np.roll(target, (6, -9), axis=(0, 1)),
+        "noise, median 5": cv2.medianBlur(noisy.astype(np.uint8), 5),
+        "nothing found": np.zeros_like(target),
+        "everything found": np.ones_like(target),
+    }
+
+
 def cases(many: int, following: Sequence[str] = ("nearest-click", "graph-cut")) -> Iterator[Case]:
     """Predictions to correct on so many real images."""
     rng = np.random.default_rng(0)
@@ -43,16 +56,7 @@ def cases(many: int, following: Sequence[str] = ("nearest-click", "graph-cut")) 
         opening = tuple(LargestError().open(instance, "click", rng))
         for name in following:
             yield from _followed(name, instance, opening)
-        plain, square = (instance.mask == 1).astype(np.uint8), np.ones((9, 9), np.uint8)
-        noisy = plain ^ (rng.random(plain.shape) < 0.3)
-        wrong = {
-            "eroded by 4": cv2.erode(plain, square),
-            "dilated by 4": cv2.dilate(plain, square),
-            "shifted by 11": np.roll(plain, (6, -9), axis=(0, 1)),
-            "noise, median 5": cv2.medianBlur(noisy.astype(np.uint8), 5),
-            "nothing found": np.zeros_like(plain),
-            "everything found": np.ones_like(plain),
-        }
+        wrong = mistakes((instance.mask == 1).astype(np.uint8), rng)
         for kind, mask in wrong.items():
             yield Case(kind, instance, mask > 0, opening)
 
