@@ -93,8 +93,9 @@ def test_what_cannot_be_said_is_nan() -> None:
 
 def brute_force_p(sums: list[float]) -> float:
     seen = abs(sum(sums))
+    least = seen - 1e-9 * sum(map(abs, sums))
     flipped = [
-        abs(sum(sign * value for sign, value in zip(signs, sums, strict=True))) >= seen - 1e-9
+        abs(sum(sign * value for sign, value in zip(signs, sums, strict=True))) >= least
         for signs in itertools.product([1, -1], repeat=len(sums))
     ]
     return sum(flipped) / len(flipped)

@@ -13,7 +13,8 @@ x = torch.ones(16, 1024, 1024)
 def predict():
     y = x + 1
     return (y * 2).sum()
-predict()
+for _ in range(3):
+    predict()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for _ in range(10):
     predict()
@@ -30,6 +31,8 @@ def faults(how):
 
 
 def test_the_kernel_maps_memory_once():
-    """Two blocks of 64 MiB, ten times: at least 640 pages even if they are of 2 MiB."""
-    assert faults("given back") > 600
-    assert faults("kept") < 100
+    """Two blocks of 64 MiB, ten times: at least 640 pages even if they are of 2 MiB. What is kept
+    may still grow by a block or two, where the first ones left gaps."""
+    given_back, kept = faults("given back"), faults("kept")
+    assert given_back > 600
+    assert kept < given_back / 4
