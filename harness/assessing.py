@@ -47,9 +47,12 @@ def assess(
     return outcomes
 
 
-def together(pairing: Pairing, settings: Settings) -> bool:
-    """Whether predictions of a batch are to be assessed in one go, on the device."""
-    return settings.assess_on_device and type(pairing.simulator) is LargestError
+def together(pairing: Pairing, settings: Settings, observe: Observer | None) -> bool:
+    """Whether predictions of a batch are to be assessed in one go, on the device: not where
+    somebody wants their masks."""
+    masks_are_wanted = observe or settings.boundary_iou or settings.save_masks
+    known = type(pairing.simulator) is LargestError
+    return settings.assess_on_device and known and not masks_are_wanted
 
 
 def _told(
@@ -60,8 +63,7 @@ def _told(
 ) -> Sequence[Assessment | None]:
     """What the device says of the maps; None for each where their masks are needed."""
     nothing: list[Assessment | None] = [None] * len(arrived)
-    masks_are_wanted = observe or settings.boundary_iou or settings.save_masks
-    if not together(pairing, settings) or masks_are_wanted or not arrived:
+    if not together(pairing, settings, observe) or not arrived:
         return nothing
     maps = [values for _, values in arrived]
     shapes = {live.session.shape for live, _ in arrived}

@@ -69,7 +69,7 @@ def run(
                 continue
             for live in group:
                 ready.remove(live)
-            failed, parts = _launched(pairing, settings, group)
+            failed, parts = _launched(pairing, settings, group, observe)
             busy_until = Mark()
             while parts:
                 size, part = len(parts[0]), parts.popleft()
@@ -79,7 +79,7 @@ def run(
 
 
 def _launched(
-    pairing: Pairing, settings: Settings, group: list[Live]
+    pairing: Pairing, settings: Settings, group: list[Live], observe: Observer | None
 ) -> tuple[list[Trace], deque[list[tuple[Live, Coming]]]]:
     """The traces of those that failed, and what is coming for the others, in parts to assess."""
     failed: list[Trace] = []
@@ -89,7 +89,7 @@ def _launched(
             failed.append(outcome)
         else:
             coming.append((live, outcome))
-    in_one_go = together(pairing, settings) and coming
+    in_one_go = together(pairing, settings, observe) and coming
     return failed, deque([coming] if in_one_go else [[one] for one in coming])
 
 

@@ -10,6 +10,7 @@ from .device import Device, resolve_device
 from .nets import inference
 from .nets.checkpoint import fit, load_state
 from .nets.forte import ForteNet
+from .transfers import to_device
 
 #: The network halves the size five times; sides are resized up to a multiple of this.
 MULTIPLE = 32
@@ -85,7 +86,7 @@ class Forte(Method):
     def _tensor(self, channels_last: np.ndarray) -> torch.Tensor:
         """(H, W, C) as (1, C, H, W) on the device."""
         array = np.ascontiguousarray(channels_last.transpose(2, 0, 1)[None], np.float32)
-        return torch.from_numpy(array).to(self.device)
+        return to_device(array, self.device)
 
 
 def resized_size(shape: tuple[int, int]) -> tuple[int, int]:

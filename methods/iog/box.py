@@ -97,7 +97,7 @@ class IOGBox(InsideOutside):
         maps = np.stack(
             [self._second_guidance(*pair) for pair in zip(masks, sessions, strict=True)]
         )
-        inputs[:, 3:] = torch.from_numpy(maps).to(self.device)
+        inputs[:, 3:] = to_device(maps, self.device)
         return self.second.fine(inputs)
 
     def _second_guidance(self, mask: np.ndarray, session: Session) -> np.ndarray:

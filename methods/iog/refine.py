@@ -62,9 +62,8 @@ class IOGRefine(InsideOutside):
 
     def begin(self, session: Session) -> None:
         super().begin(session)
-        maps = session.memory["input"][3:].cpu().numpy().copy()
-        session.memory["guidance"] = maps
-        session.memory["maps"] = to_device(maps, self.device)
+        session.memory["maps"] = session.memory["input"][3:].clone()
+        session.memory["guidance"] = session.memory["maps"].cpu().numpy()
         session.memory["drawn"] = 0
 
     def batch_key(self, session: Session) -> str:
