@@ -75,7 +75,7 @@ def _told(
     try:
         for live, values in arrived:
             if live.truth is None:
-                live.truth = torch.from_numpy(live.instance.mask).to(values.device)
+                live.truth = torch.tensor(live.instance.mask, device=values.device)
         truths = torch.stack([live.truth for live, _ in arrived])
         stacked = torch.stack(maps).detach()
         return on_device.assess(stacked, truths, pairing.method.threshold, clicked)

@@ -183,6 +183,13 @@ def on_gpu(monkeypatch):
     monkeypatch.setattr(assessing, "on_gpu", rule)
 
 
+class NeverPassed:
+    """A device at work without end, so that groups wait until they are full batches."""
+
+    def passed(self):
+        return False
+
+
 def steps_of(traces):
     return {t.instance: (t.status, t.error, [(s.click, s.iou) for s in t.steps]) for t in traces}
 
@@ -193,6 +200,7 @@ def test_assessing_on_the_device_changes_nothing(on_gpu, discs, monkeypatch, dis
     masks, decided = [], []
     refs, settings = discs(11).instances(), {"clicks": 6, "batch_size": batch}
     checked, assess = assessing.checked_mask, on_device.assess
+    monkeypatch.setattr(engine, "Mark", NeverPassed)
     plain = play(Tensors(), refs, distance, **settings)
     monkeypatch.setattr(assessing, "checked_mask", lambda *a: masks.append(1) or checked(*a))
     monkeypatch.setattr(on_device, "assess", lambda *a: decided.append(len(a[0])) or assess(*a))

@@ -67,16 +67,18 @@ def failed(name):
 
 
 def test_half_a_line_of_failures_does_not_stay(small_disk):
-    store = Store(small_disk / "run", 60.0)
-    store.add(failed("a"))
-    ballast = small_disk / "ballast"
-    free = os.statvfs(small_disk)
-    # Room for the rest of the page that the file has begun, and no other.
-    ballast.write_bytes(b"x" * (free.f_bavail * free.f_frsize))
-    with pytest.raises(UserError, match=r"failures.jsonl cannot be written: No space left"):
-        store.add(failed("b"))
-    ballast.unlink()
-    store.add(failed("c"))
+    with Store(small_disk / "run", 60.0) as store:
+        store.add(failed("a"))
+        # The first trace is written at once, by a thread; the disk is to fill up after that.
+        store.flush()
+        ballast = small_disk / "ballast"
+        free = os.statvfs(small_disk)
+        # Room for the rest of the page that the file has begun, and no other.
+        ballast.write_bytes(b"x" * (free.f_bavail * free.f_frsize))
+        with pytest.raises(UserError, match=r"failures.jsonl cannot be written: No space left"):
+            store.add(failed("b"))
+        ballast.unlink()
+        store.add(failed("c"))
     lines = (small_disk / "run" / "failures.jsonl").read_text().splitlines()
     assert [json.loads(line)["instance"] for line in lines] == ["a", "c"]
 
