@@ -3,7 +3,6 @@
 import doctest
 import itertools
 import math
-import time
 from typing import Any
 
 import numpy as np
@@ -251,10 +250,8 @@ def big_frame(instances: int, methods: int, clicks: int) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def test_a_million_rows_take_seconds() -> None:
+def test_a_million_rows() -> None:
     frame = big_frame(7000, 10, 20)
-    started = time.perf_counter()
     curves = metrics.iou_curves(frame, 20)
-    assert time.perf_counter() - started < 10
     assert curves.ious.shape == (70_000, 20)
     np.testing.assert_array_equal(curves.ious[:7000].ravel(), frame["iou"][: 7000 * 20])

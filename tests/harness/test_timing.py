@@ -82,14 +82,14 @@ def test_the_warm_up_does_not_count(run, monkeypatch):
 
         def predict_one(self, session):
             Cold.calls += 1
-            time.sleep(0.3 if Cold.calls == 1 else 0)
+            time.sleep(1 if Cold.calls == 1 else 0)
             return np.zeros(session.shape, np.float32)
 
     plan = type("Plan", (), {"built": Cold()})
     monkeypatch.setattr("isegbench.harness.timing_pass.plan_method", lambda spec: plan)
     frame = time_run(run, ["empty"], instances=2)
     assert Cold.calls == len(frame) + len(frame) // 2
-    assert frame["seconds"].max() < 0.3
+    assert frame["seconds"].max() < 1
 
 
 def test_what_cannot_be_timed_says_why(run, tmp_path):
