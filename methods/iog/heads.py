@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..nets.inference import pointwise
+from ..nets.kernels import pointwise
 
 #: Levels of the pyramid: pooled layer4, layer3, layer2, layer1.
 LEVELS = 4

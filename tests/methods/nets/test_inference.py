@@ -3,32 +3,8 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
-from isegbench.methods.nets import inference
-from isegbench.methods.nets.hrnet import HRNet
-from isegbench.methods.nets.inference import Execution, pointwise, ready
-
-
-@pytest.fixture
-def network():
-    torch.manual_seed(0)
-    network = HRNet(width=4, small=True)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            nn.init.uniform_(module.running_mean, -0.2, 0.2)
-            nn.init.uniform_(module.running_var, 0.5, 2)
-        elif isinstance(module, nn.Conv2d):
-            nn.init.kaiming_normal_(module.weight)
-    return network
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+from isegbench.methods.nets.inference import Execution, ready
 
 
 @pytest.mark.parametrize("kernels", ["loaded", "first", "last"])
@@ -67,56 +43,6 @@ def _operations(network, x):
     with torch.inference_mode(), torch.profiler.profile() as profile:
         network.features(x)
     return {event.key for event in profile.key_averages()}
-
-
-@pytest.mark.parametrize("stride", [1, 2])
-@pytest.mark.parametrize("biased", [True, False])
-@pytest.mark.parametrize("wanted", [(0,), (1,), (0, 1, 2)])
-def test_pointwise_is_a_convolution_with_its_gradients(one_thread, stride, biased, wanted):
-    torch.manual_seed(1)
-    given = [torch.randn(2, 5, 7, 9), torch.randn(3, 5, 1, 1), torch.randn(3) if biased else None]
-    wanted = [given[k] for k in wanted if given[k] is not None]
-    for tensor in wanted:
-        tensor.requires_grad_()
-    found, expected = pointwise(*given, stride), functional.conv2d(*given, stride)
-    torch.testing.assert_close(found, expected)
-    pull = torch.randn_like(expected)
-    pairs = zip(*(torch.autograd.grad(y, wanted, pull) for y in (found, expected)), strict=True)
-    for one, other in pairs:
-        torch.testing.assert_close(one, other)
-
-
-@pytest.mark.parametrize("layout", [torch.channels_last, torch.contiguous_format])
-def test_maxima_are_the_same_and_so_is_the_layout(layout):
-    pool = nn.Sequential(nn.MaxPool2d(3, stride=2, padding=1))
-    x = torch.randn(2, 8, 13, 18).contiguous(memory_format=layout)
-    expected = pool(x)
-    found = ready(pool, torch.device("cpu"))(x)
-    assert isinstance(pool[0], inference._MaxPool)
-    assert torch.equal(found, expected)
-    assert found.is_contiguous(memory_format=layout)
-
-
-def test_pointwise_without_onednn_or_in_another_precision(monkeypatch):
-    x, weight = torch.randn(1, 4, 3, 3), torch.randn(2, 4, 1, 1)
-    expected = functional.conv2d(x.double(), weight.double())
-    torch.testing.assert_close(pointwise(x.double(), weight.double()), expected)
-    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    monkeypatch.delattr(torch, "mkldnn_convolution")
-    torch.testing.assert_close(pointwise(x, weight), expected.float())
-
-
-def test_leaves_convolutions_alone_that_are_not_of_single_pixels():
-    kept = nn.Sequential(
-        nn.Conv2d(4, 4, 3),
-        nn.Conv2d(4, 4, 1, groups=2),
-        nn.Conv2d(4, 4, 1, padding=1),
-        nn.Conv2d(4, 4, 1, stride=(1, 2)),
-    )
-    inside = nn.Sequential(kept, nn.Conv2d(4, 4, 1))
-    ready(inside, torch.device("cpu"))
-    assert all(type(conv) is nn.Conv2d for conv in kept)
-    assert isinstance(inside[1], inference._Pointwise)
 
 
 @pytest.mark.parametrize(("precision", "bits"), [("bfloat16", 8), ("float16", 11)])
