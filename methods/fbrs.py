@@ -5,16 +5,16 @@ from torch import Tensor
 from ..harness.method import Paper
 from ..harness.weights import resolve, used
 from .brs import BrsSettings
-from .click_method import ClickMethod, Mode
 from .device import Device
 from .nets.checkpoint import load_checkpoint
 from .nets.click_network import normalise
 from .nets.inference import Execution, Precision
 from .nets.isegm_models import fbrs_network, fill
+from .refined_method import Mode, RefinedMethod
 from .zoom_in import ZoomIn
 
 
-class FBRS(ClickMethod):
+class FBRS(RefinedMethod):
     """DeepLabV3+ or HRNet + OCR that sees clicks as distance maps; refines by BRS.
 
     The architecture is inferred from the checkpoint. mode: NoBRS is the network alone; RGB-BRS

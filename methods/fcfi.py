@@ -9,7 +9,6 @@ from torch import Tensor
 
 from ..harness.method import Paper, Probabilities, Session
 from ..harness.weights import resolve, used
-from .brs import BrsSettings
 from .click_method import ClickMethod, Inputs
 from .device import Device, resolve_device
 from .nets.checkpoint import load_checkpoint
@@ -65,13 +64,10 @@ class FCFI(ClickMethod):
         self.released = RELEASED["hrnet" if hrnet else "resnet"] if self.as_released else {}
         super().__init__(
             network,
-            mode="NoBRS",
             execution=Execution(resolve_device(device)),
+            threshold=threshold,
             zoom=UNIFORM,
-            zoom_target=None,
             flip=flip,
-            clicks_shown=None,
-            brs=BrsSettings(threshold=threshold),
         )
         self.weights = used(file)
 
@@ -100,7 +96,7 @@ class FCFI(ClickMethod):
             inputs.images, inputs.points, *given
         )
         if self.as_released:
-            fused = self._averaged(resize(fused, inputs.images.shape[2:]))
+            fused = self.averaged(resize(fused, inputs.images.shape[2:]))
             for session, mask in zip(sessions, fused.split(1), strict=True):
                 pasted = self.look(session).paste(mask, session.shape)[0, 0]
                 session.memory["fused"] = pasted > UNIFORM.prob_threshold

@@ -7,16 +7,16 @@ from torch import Tensor
 from ..harness.method import Paper
 from ..harness.weights import resolve, used
 from .brs import BrsSettings
-from .click_method import ClickMethod, Mode
 from .device import Device
 from .nets.checkpoint import load_checkpoint
 from .nets.click_network import ClickNetwork
 from .nets.inference import Execution, Precision
 from .nets.isegm_models import configured_network, ritm_network
+from .refined_method import Mode, RefinedMethod
 from .zoom_in import ZoomIn
 
 
-class RITM(ClickMethod):
+class RITM(RefinedMethod):
     """HRNet + OCR that sees clicks as disks and, if so trained, its previous mask.
 
     The architecture is the checkpoint's own `config`, through a table of known classes. mode:

@@ -13,10 +13,10 @@ from isegbench.harness.method import Session
 from isegbench.harness.types import Click
 from isegbench.methods import brs
 from isegbench.methods.brs import BrsSettings
-from isegbench.methods.click_method import ClickMethod
 from isegbench.methods.nets.click_maps import points_tensor
 from isegbench.methods.nets.click_network import ClickEncoding, ClickNetwork
 from isegbench.methods.nets.inference import Execution
+from isegbench.methods.refined_method import RefinedMethod
 from isegbench.methods.zoom_in import ZoomIn
 
 MODES = ("RGB-BRS", "DistMap-BRS", "f-BRS-A", "f-BRS-B", "f-BRS-C")
@@ -50,7 +50,7 @@ class Trunk(nn.Module):
         return torch.cat([features, carried], dim=1)
 
 
-class Bare(ClickMethod):
+class Bare(RefinedMethod):
     """The method around that network, with weights from a seed. together: None leaves it to the
     device whether the sessions of a batch are refined side by side."""
 

@@ -60,7 +60,7 @@ def recorded_evaluations(monkeypatch):
         return refine(objective, starts)
 
     monkeypatch.setattr(brs.Objective, "__call__", recorded)
-    monkeypatch.setattr("isegbench.methods.click_method.refine", started)
+    monkeypatch.setattr("isegbench.methods.refined_method.refine", started)
     return evaluations
 
 
