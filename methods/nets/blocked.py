@@ -66,11 +66,11 @@ class _InBlocks:
     def __init__(self, stage: nn.Sequential, twin: nn.Module) -> None:
         self._as_it_is, self._twin = stage.forward, twin
 
-    def __call__(self, x: Tensor) -> Tensor:
-        plain = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    def __call__(self, input: Tensor) -> Tensor:
+        plain = input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         if not plain or torch.is_grad_enabled() or torch.compiler.is_compiling():
-            return self._as_it_is(x)
-        return self._twin(x.to_mkldnn()).to_dense()
+            return self._as_it_is(input)
+        return self._twin(input.to_mkldnn()).to_dense()
 
 
 def _packed(module: nn.Module) -> nn.Module:
@@ -90,7 +90,7 @@ class _Convolution(nn.Module):
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
-        self._geometry = conv.padding, conv.stride, conv.dilation, conv.groups
+        self._geometry: Any = conv.padding, conv.stride, conv.dilation, conv.groups
         self._weight = _pack(conv.weight, *self._geometry)
         self._bias = conv.bias
 
@@ -123,4 +123,4 @@ class _Normalisation(nn.Module):
 
 def _pack(weight: Tensor, *geometry: Any) -> Tensor:
     with torch.no_grad():
-        return torch._C._nn.mkldnn_reorder_conv2d_weight(weight.detach().to_mkldnn(), *geometry)
+        return torch.ops.aten.mkldnn_reorder_conv2d_weight(weight.detach().to_mkldnn(), *geometry)
