@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from ..harness.errors import UserError
@@ -40,6 +41,9 @@ CLICKS_SHOWN: dict[Mode, int | None] = {
 #: BRS follows gradients click after click. Other last bits lead it elsewhere, the sooner the more
 #: of the network they go through; where recorded evaluations would be left, it runs as loaded.
 _KERNELS: dict[Mode, Kernels] = {"NoBRS": "last", "f-BRS-B": "first", "f-BRS-C": "first"}
+
+#: Places behind which a network with a separable end has no convolutions but separable ones.
+_SEPARABLE: tuple[Place, ...] = ("B", "C")
 
 
 @dataclass
@@ -150,8 +154,11 @@ class RefinedMethod(ClickMethod):
         if others:
             inputs = self.inputs([sessions[k] for k in others])
             rgb, maps = self.network.inputs(inputs.images, inputs.points)
-            computed = self.network.before(rgb, maps, place)
-            made = Features(*computed, len(others), self.look(sessions[0]).size)
+            values, carried = self.network.before(rgb, maps, place)
+            if place in _SEPARABLE and self.network.trunk.separable_end:
+                # Evaluated again and again, and faster in this layout.
+                values = values.contiguous(memory_format=torch.channels_last)
+            made = Features(values, carried, len(others), self.look(sessions[0]).size)
             shown = self.clicks_shown
             for row, k in enumerate(others):
                 keep = shown is not None and len(sessions[k].clicks) >= shown

@@ -19,7 +19,14 @@ Place = Literal["A", "B", "C"]
 
 
 class Trunk(Protocol):
-    """A network that runs in two parts; see `DeepLabV3Plus` and `HRNetOCR`."""
+    """A network that runs in two parts; see `DeepLabV3Plus` and `HRNetOCR`.
+
+    separable_end: behind the deepest cut but one, convolutions are of single pixels or of single
+    channels, whose sums another layout of the features does not change, save for where a bias is
+    added.
+    """
+
+    separable_end: bool
 
     def before(self, x: Tensor, added: Tensor | None, cut: str) -> tuple[Tensor, Any]: ...
     def after(self, features: Tensor, carried: Any, cut: str) -> Tensor: ...

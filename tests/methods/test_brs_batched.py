@@ -32,6 +32,8 @@ pytestmark = pytest.mark.timeout(120)
 class Trunk(nn.Module):
     """Two convolutions and a way around the second, to be cut after the first or the second."""
 
+    separable_end = False
+
     def __init__(self):
         super().__init__()
         self.stem = nn.Conv2d(3, 8, 3, stride=2, padding=1)
