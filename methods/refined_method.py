@@ -155,7 +155,8 @@ class RefinedMethod(ClickMethod):
             inputs = self.inputs([sessions[k] for k in others])
             rgb, maps = self.network.inputs(inputs.images, inputs.points)
             values, carried = self.network.before(rgb, maps, place)
-            if place in _SEPARABLE and self.network.trunk.separable_end:
+            separable = place in _SEPARABLE and self.network.trunk.separable_end
+            if separable and self.device.type == "cpu":
                 # Evaluated again and again, and faster in this layout.
                 values = values.contiguous(memory_format=torch.channels_last)
             made = Features(values, carried, len(others), self.look(sessions[0]).size)
