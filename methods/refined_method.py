@@ -42,9 +42,6 @@ CLICKS_SHOWN: dict[Mode, int | None] = {
 #: of the network they go through; where recorded evaluations would be left, it runs as loaded.
 _KERNELS: dict[Mode, Kernels] = {"NoBRS": "last", "f-BRS-B": "first", "f-BRS-C": "first"}
 
-#: Places behind which a network with a separable end has no convolutions but separable ones.
-_SEPARABLE: tuple[Place, ...] = ("B", "C")
-
 
 @dataclass
 class _Search:
@@ -155,7 +152,7 @@ class RefinedMethod(ClickMethod):
             inputs = self.inputs([sessions[k] for k in others])
             rgb, maps = self.network.inputs(inputs.images, inputs.points)
             values, carried = self.network.before(rgb, maps, place)
-            separable = place in _SEPARABLE and self.network.trunk.separable_end
+            separable = place != "A" and self.network.trunk.separable_end
             if separable and self.device.type == "cpu":
                 # Evaluated again and again, and faster in this layout.
                 values = values.contiguous(memory_format=torch.channels_last)

@@ -14,7 +14,7 @@ from torch.nn import functional
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from .gluon_resnet import DilatedBasicBlock
-from .kernels import Pointwise
+from .kernels import Pointwise, runs_plainly
 
 #: Their forward passes do nothing with features but convolve, normalise, rectify and add them.
 _BLOCKS = (BasicBlock, Bottleneck, DilatedBasicBlock)
@@ -67,8 +67,7 @@ class _InBlocks:
         self._as_it_is, self._twin = stage.forward, twin
 
     def __call__(self, input: Tensor) -> Tensor:
-        plain = input.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if not plain or torch.is_grad_enabled() or torch.compiler.is_compiling():
+        if torch.is_grad_enabled() or not runs_plainly(input):
             return self._as_it_is(input)
         return self._twin(input.to_mkldnn()).to_dense()
 

@@ -1,5 +1,6 @@
 """Layers that compute what PyTorch's do, with faster kernels of its own on a CPU."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -21,9 +22,9 @@ def replace_slow(module: nn.Module) -> None:
             setattr(module, name, Pointwise(child))
         elif type(child) is nn.Conv2d and min(child.dilation) >= _WIDE:
             setattr(module, name, _Wide(child))
-        elif type(child) is nn.MaxPool2d:
+        elif type(child) is nn.MaxPool2d and not child.return_indices:
             pool = (child.kernel_size, child.stride, child.padding, child.dilation)
-            setattr(module, name, _MaxPool(*pool, child.return_indices, child.ceil_mode))
+            setattr(module, name, _MaxPool(*pool, ceil_mode=child.ceil_mode))
         else:
             replace_slow(child)
 
@@ -35,11 +36,15 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int
     up to twice as long as oneDNN's convolution does with channels last (docs/speed.md); this asks
     for oneDNN's wherever it is to be had.
     """
-    plain = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-    here = x.device.type == "cpu" and torch.backends.mkldnn.is_available()
-    if plain and here and not torch.compiler.is_compiling():
+    if x.dtype == weight.dtype and torch.backends.mkldnn.is_available() and runs_plainly(x):
         return _Product.apply(x, weight, bias, stride)
     return functional.conv2d(x, weight, bias, stride)
+
+
+def runs_plainly(x: Tensor) -> bool:
+    """Whether a layer given x computes in float32 on a CPU, neither autocast nor compiled."""
+    plain = x.dtype == torch.float32 and x.device.type == "cpu"
+    return plain and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
 
 
 class _Product(torch.autograd.Function):
@@ -95,18 +100,21 @@ class _Wide(_Same):
         super().__init__(conv.to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]
 
     def forward(self, input: Tensor) -> Tensor:
-        last = input.contiguous(memory_format=torch.channels_last)
-        found = super().forward(last)
-        return found if last is input else found.contiguous()
+        return _over_channels_last(super().forward, input)
 
 
 class _MaxPool(nn.MaxPool2d):
     """Maxima of channels-last maps, which are found much faster; the layout is given back."""
 
-    def forward(self, input: Tensor) -> Any:
-        last = input.contiguous(memory_format=torch.channels_last)
-        found: Any = super().forward(last)
-        return found if last is input or self.return_indices else found.contiguous()
+    def forward(self, input: Tensor) -> Tensor:
+        return _over_channels_last(super().forward, input)
+
+
+def _over_channels_last(layer: Callable[[Tensor], Any], x: Tensor) -> Tensor:
+    """What a layer gives for x, computed channels last, in the layout of x."""
+    last = x.contiguous(memory_format=torch.channels_last)
+    found = layer(last)
+    return found if last is x else found.contiguous()
 
 
 def _is_pointwise(conv: nn.Conv2d) -> bool:

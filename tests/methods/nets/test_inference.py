@@ -85,18 +85,14 @@ def test_channels_last_where_it_is_usual_or_asked_for(network, asked, usual, las
     assert weight.is_contiguous(memory_format=torch.channels_last) == last
 
 
-def test_on_several_threads_the_kernels_give_the_bits_of_the_network_as_loaded(network):
+def test_on_several_threads_the_kernels_give_the_bits_of_the_network_as_loaded(network, one_thread):
     """And on one thread the bits of several: what is left to a matrix product no longer is."""
     x = torch.randn(2, 3, 64, 96)
-    before = torch.get_num_threads()
     found = []
-    try:
-        for threads, kernels in ((2, "loaded"), (2, "first"), (1, "first")):
-            torch.set_num_threads(threads)
-            made = ready(copy.deepcopy(network), torch.device("cpu"), kernels)
-            with torch.inference_mode():
-                found.append(made.features(x))
-    finally:
-        torch.set_num_threads(before)
+    for threads, kernels in ((2, "loaded"), (2, "first"), (1, "first")):
+        torch.set_num_threads(threads)
+        made = ready(copy.deepcopy(network), torch.device("cpu"), kernels)
+        with torch.inference_mode():
+            found.append(made.features(x))
     assert torch.equal(found[0], found[1])
     assert torch.equal(found[0], found[2])
