@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from ..harness.errors import DataError, UserError
-from ..harness.label_boxes import BoxDataset, GivenBox
 from ..harness.types import BACKGROUND, OBJECT, Blob, InstanceRef
-from .box_files import BoxFile, read_coco, read_xml
-from .decode import decode_image
+from ..harness.workflows.label.box_dataset import BoxDataset, GivenBox
+from .reading.box_files import BoxFile, read_coco, read_xml
+from .reading.decode import decode_image
 
 #: Edges are rounded to this many decimals, lest x + width end a hair beyond a whole number.
 _DECIMALS = 6

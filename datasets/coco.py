@@ -10,7 +10,7 @@ import numpy as np
 from ..harness.dataset import Dataset
 from ..harness.errors import DataError, UserError
 from ..harness.types import Blob, InstanceRef
-from .decode import decode_image
+from .reading.decode import decode_image
 
 
 class Coco(Dataset):

@@ -6,9 +6,15 @@ from pathlib import Path
 from ..harness.dataset import Dataset
 from ..harness.errors import UserError
 from ..harness.types import Blob, Decoder, InstanceRef
-from .decode import decode_image, decode_indexed, decode_threshold, object_ids, read_indices
-from .objects import list_objects, object_refs
-from .root import by_stem, image_files, image_of, no_files
+from .reading.decode import (
+    decode_image,
+    decode_indexed,
+    decode_threshold,
+    object_ids,
+    read_indices,
+)
+from .reading.objects import list_objects, object_refs
+from .reading.paths import by_stem, image_files, image_of, no_files
 
 #: Folder names that are recognised, in any case.
 IMAGE_FOLDERS = ("images", "image", "imgs", "img", "data_GT", "JPEGImages", "photos")

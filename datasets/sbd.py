@@ -11,14 +11,12 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from ..harness.dataset import Dataset
+from ..harness.dataset import Archive, Dataset
 from ..harness.errors import UserError
-from ..harness.fetch import Archive
 from ..harness.types import Decoder, InstanceRef
-from .decode import mask_of_object, object_ids
-from .lists import read_list
-from .objects import list_objects, object_refs
-from .root import dataset_folder
+from .reading.decode import mask_of_object, object_ids
+from .reading.objects import list_objects, object_refs
+from .reading.paths import dataset_folder, read_list
 
 
 class SBD(Dataset):

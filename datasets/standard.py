@@ -7,11 +7,10 @@ import re
 from pathlib import Path
 from typing import ClassVar
 
-from ..harness.dataset import Dataset
-from ..harness.fetch import Archive
+from ..harness.dataset import Archive, Dataset
 from ..harness.types import Blob, Decoder, InstanceRef
-from .decode import decode_any_colour, decode_image, decode_trimap
-from .root import by_stem, dataset_folder, image_files, image_of, no_files
+from .reading.decode import decode_any_colour, decode_image, decode_trimap
+from .reading.paths import by_stem, dataset_folder, image_files, image_of, no_files
 
 _RELEASE = "https://github.com/saic-vul/fbrs_interactive_segmentation/releases/download/v1.0/"
 

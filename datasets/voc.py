@@ -7,14 +7,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from ..harness.dataset import Dataset
+from ..harness.dataset import Archive, Dataset
 from ..harness.errors import UserError
-from ..harness.fetch import Archive
 from ..harness.types import Decoder, InstanceRef
-from .decode import decode_indexed, object_ids, read_indices
-from .lists import read_list
-from .objects import list_objects, object_refs
-from .root import dataset_folder
+from .reading.decode import decode_indexed, object_ids, read_indices
+from .reading.objects import list_objects, object_refs
+from .reading.paths import dataset_folder, read_list
 
 #: The palette index of the borders and of what is too hard to label.
 VOID = 255

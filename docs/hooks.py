@@ -22,7 +22,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 def methods() -> str:
     """The registered methods as a table."""
-    from isegbench.harness.catalogue import methods_markdown
+    from isegbench.harness.planning.catalogue import methods_markdown
 
     return methods_markdown()
 
@@ -30,7 +30,7 @@ def methods() -> str:
 def named(kind: str) -> str:
     """The registered `datasets` or `simulators` as a table, with their parameters."""
     from isegbench.harness import registry
-    from isegbench.harness.catalogue import parameters, summary
+    from isegbench.harness.planning.catalogue import parameters, summary
 
     rows = []
     for name, factory in getattr(registry, kind).items():
@@ -41,7 +41,8 @@ def named(kind: str) -> str:
 
 def checkpoints() -> str:
     """The known checkpoints as a table."""
-    from isegbench.harness import registry, weights
+    from isegbench.harness import registry
+    from isegbench.harness.downloads import weights
 
     usable = registry.methods.names()
     rows = [
@@ -61,7 +62,7 @@ def checkpoints() -> str:
 def parameters(method: str) -> str:
     """What a registered method says of its parameters, and their defaults."""
     from isegbench.harness import registry
-    from isegbench.harness.catalogue import parameters as listed
+    from isegbench.harness.planning.catalogue import parameters as listed
 
     factory = registry.methods.factory(method)
     return f"{_markdown(factory)}\n\n    {method}:{listed(factory).replace(', ', ',')}\n"
@@ -69,7 +70,7 @@ def parameters(method: str) -> str:
 
 def definitions() -> str:
     """What the numbers of a report are, as its own foot says."""
-    from isegbench.harness.report.tables import DEFINITIONS
+    from isegbench.harness.report.tables.table import DEFINITIONS
 
     return "\n".join(f"* {_prose(text)}" for text in DEFINITIONS)
 

@@ -6,11 +6,15 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .benchmark import run as run
-    from .report.runs import load_run as load_run
-    from .store import read_traces as read_traces
+    from .report.results.runs import load_run as load_run
+    from .store.traces import read_traces as read_traces
+    from .workflows.benchmark import run as run
 
-_EXPORTS = {"run": "benchmark", "load_run": "report.runs", "read_traces": "store"}
+_EXPORTS = {
+    "run": "workflows.benchmark",
+    "load_run": "report.results.runs",
+    "read_traces": "store.traces",
+}
 
 __all__ = ["load_run", "read_traces", "run"]
 

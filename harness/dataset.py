@@ -2,10 +2,26 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import ClassVar
 
-from .fetch import Archive
 from .types import InstanceRef
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A data set's released archive.
+
+    url: where it is. file_name: what it is called on disk. folder: what it becomes under the data
+    root. contains: the files and folders that must be in `folder`. known_hash: "algorithm:hex" if
+    somebody has published one.
+    """
+
+    url: str
+    file_name: str
+    folder: str
+    contains: tuple[str, ...]
+    known_hash: str | None = None
 
 
 class Dataset(ABC):

@@ -1,8 +1,10 @@
 """Writing files, and lines at their end, whole or not at all."""
 
 import os
+import re
 import uuid
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -53,3 +55,21 @@ def append_line(path: Path, line: str) -> None:
                 raise
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def file_names(names: Iterable[str]) -> dict[str, str]:
+    """A stem for each name, safe on every file system and different for different names.
+
+    >>> file_names(["grabcut", "folder:my/photos"])
+    {'grabcut': 'grabcut', 'folder:my/photos': 'folder-my-photos'}
+    """
+    stems: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in names:
+        stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:80]
+        # Upper and lower case are one file on some systems, so they must not tell two apart.
+        if not stem or stem.lower() in taken:
+            stem = f"{stem or 'dataset'}-{zlib.crc32(name.encode()):08x}"
+        taken.add(stem.lower())
+        stems[name] = stem
+    return stems

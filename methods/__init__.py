@@ -1,27 +1,27 @@
 """The built-in methods. Each registers its name here and is imported when it is first used."""
 
 from ..harness.registry import methods, simulators, trainers
-from . import checkpoints as checkpoints
+from . import released_checkpoints as released_checkpoints
 
-methods.register_lazily("nearest-click", f"{__name__}.nearest_click:NearestClick")
-methods.register_lazily("oracle", f"{__name__}.bounds:Oracle")
-methods.register_lazily("empty", f"{__name__}.bounds:Empty")
-methods.register_lazily("ellipse", f"{__name__}.ellipse:Ellipse")
-methods.register_lazily("graph-cut", f"{__name__}.graph_cut:GraphCut")
-methods.register_lazily("grabcut", f"{__name__}.grabcut:GrabCut")
-methods.register_lazily("random-walker", f"{__name__}.random_walker:RandomWalker")
-methods.register_lazily("geodesic", f"{__name__}.geodesic:Geodesic")
-methods.register_lazily("dextr", f"{__name__}.dextr:DEXTR")
+methods.register_lazily("nearest-click", f"{__name__}.baselines.nearest_click:NearestClick")
+methods.register_lazily("oracle", f"{__name__}.baselines.bounds:Oracle")
+methods.register_lazily("empty", f"{__name__}.baselines.bounds:Empty")
+methods.register_lazily("ellipse", f"{__name__}.baselines.ellipse:Ellipse")
+methods.register_lazily("graph-cut", f"{__name__}.classical.graph_cut:GraphCut")
+methods.register_lazily("grabcut", f"{__name__}.classical.grabcut:GrabCut")
+methods.register_lazily("random-walker", f"{__name__}.classical.random_walker:RandomWalker")
+methods.register_lazily("geodesic", f"{__name__}.classical.geodesic:Geodesic")
+methods.register_lazily("dextr", f"{__name__}.dextr.dextr:DEXTR")
 methods.register_lazily("iog", f"{__name__}.iog.iog:IOG")
-methods.register_lazily("iog-refine", f"{__name__}.iog.refine:IOGRefine")
-methods.register_lazily("iog-box", f"{__name__}.iog.box:IOGBox")
-methods.register_lazily("forte", f"{__name__}.forte:Forte")
-methods.register_lazily("fbrs", f"{__name__}.fbrs:FBRS")
-methods.register_lazily("ritm", f"{__name__}.ritm:RITM")
-methods.register_lazily("fcfi", f"{__name__}.fcfi:FCFI")
+methods.register_lazily("iog-refine", f"{__name__}.iog.iog_refine:IOGRefine")
+methods.register_lazily("iog-box", f"{__name__}.iog.iog_box:IOGBox")
+methods.register_lazily("forte", f"{__name__}.forte.forte:Forte")
+methods.register_lazily("fbrs", f"{__name__}.click_networks.fbrs:FBRS")
+methods.register_lazily("ritm", f"{__name__}.click_networks.ritm:RITM")
+methods.register_lazily("fcfi", f"{__name__}.click_networks.fcfi:FCFI")
 
 # Played for one method only, as its authors' scripts do.
-simulators.register_lazily("dextr-released", f"{__name__}.dextr_released:DEXTRReleased")
-simulators.register_lazily("iog-released", f"{__name__}.iog.released:IOGReleased")
+simulators.register_lazily("dextr-released", f"{__name__}.dextr.released_simulator:DEXTRReleased")
+simulators.register_lazily("iog-released", f"{__name__}.iog.released_simulator:IOGReleased")
 
 trainers.register_lazily("iog", f"{__name__}.iog.training.trainer:IOGTrainer")

@@ -15,10 +15,10 @@ import typer.main
 from isegbench import harness
 from isegbench.harness import registry
 from isegbench.harness.cli import app
-from isegbench.harness.config import make_config, read_config
-from isegbench.harness.plan import build_simulator
+from isegbench.harness.planning.config import make_config, read_config
+from isegbench.harness.planning.plan import build_simulator
 from isegbench.harness.registry import Spec
-from isegbench.harness.store import BOUNDARY_IOU, SCHEMA
+from isegbench.harness.store.traces import BOUNDARY_IOU, SCHEMA
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))

@@ -1,5 +1,6 @@
 """What is built and shipped: every module, the samples, the published numbers, nothing else."""
 
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -23,9 +24,9 @@ def members(tmp_path_factory) -> set[str]:
         check=True,
     ).stdout.splitlines()
     for name in files:
-        if (ROOT / name).is_file():
+        if (ROOT / name).exists():
             (source / name).parent.mkdir(parents=True, exist_ok=True)
-            (source / name).write_bytes((ROOT / name).read_bytes())
+            shutil.copy2(ROOT / name, source / name, follow_symlinks=False)
     subprocess.run(
         [
             *(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps"),
@@ -50,9 +51,9 @@ def test_every_module_is_in_the_wheel(members):
 
 def test_data_files_are_in_the_wheel(members):
     assert "isegbench/datasets/samples.json" in members
-    templates = ROOT / "harness" / "report" / "templates"
+    templates = ROOT / "harness" / "report" / "page" / "templates"
     assert {
-        f"isegbench/harness/report/templates/{path.name}" for path in templates.iterdir()
+        f"isegbench/harness/report/page/templates/{path.name}" for path in templates.iterdir()
     } <= members
     for path in (ROOT / "results" / "published").glob("*.csv"):
         assert f"isegbench/results/published/{path.name}" in members

@@ -49,7 +49,7 @@ app.add_typer(weights.app, name="weights")
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from ..environment import package_version
+        from ..store.environment import package_version
 
         typer.echo(package_version())
         raise typer.Exit

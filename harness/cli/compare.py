@@ -37,11 +37,11 @@ def compare(
 
     from ..errors import UserError, nearest
     from ..files import write_whole
-    from ..report.comparison import comparison, comparison_tables
-    from ..report.markdown import markdown_section
-    from ..report.runs import find_runs, load_results
-    from ..report.terminal import printed
-    from ..report.write_tables import csv_text
+    from ..report.results.runs import find_runs, load_results
+    from ..report.tables.comparison import comparison, comparison_tables
+    from ..report.tables.markdown import markdown_section
+    from ..report.tables.terminal import printed
+    from ..report.tables.write_tables import csv_text
 
     formats = ("table", "md", "csv")
     if format not in formats:

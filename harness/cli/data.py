@@ -39,7 +39,7 @@ def download(
 
     Each archive's sha256 is recorded when it is first fetched and enforced from then on.
     """
-    from .. import cache, unpack
+    from ..downloads import cache, unpack
 
     archives = [(name, _archive(name)) for name in names]
     root = cache.data_root(data_root)
@@ -56,7 +56,7 @@ def path(
     data_root: DataRoot = None,
 ) -> None:
     """Print the folder of one data set; without a name the data root and what is in it."""
-    from .. import cache
+    from ..downloads import cache
     from ..registry import datasets
 
     root = cache.data_root(data_root)

@@ -5,8 +5,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..config import RunConfig
-from ..dry_run import Forecast, Part, forecast
+from ..planning.config import RunConfig
+from ..workflows.forecast import Forecast, Part, forecast
 
 #: Units of time: name, in seconds, the next smaller one, in seconds.
 _UNITS = (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1))

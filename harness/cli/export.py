@@ -26,7 +26,7 @@ def export(
     """
     from ..errors import UserError, nearest
     from ..files import write_whole
-    from ..report.runs import load_run, tidy
+    from ..report.results.runs import load_run, tidy
 
     formats = ("csv", "parquet")
     if format not in formats:

@@ -36,6 +36,6 @@ def gallery(
       isegbench gallery results/runs/demo
       isegbench gallery results/runs/classical --method geodesic --against grabcut --count 8
     """
-    from ..report.gallery import write_gallery
+    from ..report.gallery.gallery import write_gallery
 
     write_gallery(directory, method, against, dataset, count, data_root, say=typer.echo)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .where import Executor, GpusPerWorker, RayAddress, TimeLimit, Workers
+from .options import Executor, GpusPerWorker, RayAddress, TimeLimit, Workers
 
 if TYPE_CHECKING:
-    from ..label import Labelled
+    from ..workflows.label.label import Labelled
 
 #: How many failures are told on the screen.
 _TOLD = 5
@@ -52,7 +52,7 @@ def label(
     given = dict(locals())
     from rich.console import Console
 
-    from ..label import label as compute
+    from ..workflows.label.label import label as compute
     from .progress import Progress
 
     console = Console(stderr=True)

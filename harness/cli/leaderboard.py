@@ -58,10 +58,10 @@ def leaderboard(
     """
     from rich.console import Console
 
-    from ..report.runs import find_runs
-    from ..report.tables import SHOWN
-    from ..report.terminal import terminal_table
-    from ..report.write_tables import merged_leaderboard, write_leaderboard
+    from ..report.results.runs import find_runs
+    from ..report.tables.table import SHOWN
+    from ..report.tables.terminal import terminal_table
+    from ..report.tables.write_tables import merged_leaderboard, write_leaderboard
 
     shown = None if metrics is None else [name.strip() for name in metrics.split(",")]
     runs = find_runs(directories)

@@ -23,7 +23,7 @@ def listing(
     """
     from rich.console import Console
 
-    from ..catalogue import methods_markdown
+    from ..planning.catalogue import methods_markdown
 
     if markdown and what == "methods":
         typer.echo(methods_markdown(), nl=False)
@@ -44,7 +44,7 @@ def _methods(console) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
-    from ..catalogue import method_listings
+    from ..planning.catalogue import method_listings
 
     for row in method_listings():
         year = f" ({row.year})" if row.year else ""
@@ -61,7 +61,7 @@ def _others(console, what: str) -> None:
     from rich.table import Table
 
     from .. import registry
-    from ..catalogue import parameters, summary
+    from ..planning.catalogue import parameters, summary
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", no_wrap=True)

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ..plan import Job
+from ..planning.plan import Job
 from ..types import Trace
 
 #: A method on a data set.

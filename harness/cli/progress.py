@@ -10,8 +10,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, Task, T
 from rich.progress import Progress as Bars
 from rich.text import Text
 
-from ..executors.status import PoolStatus
-from ..plan import Job
+from ..executors.executor import PoolStatus
+from ..planning.plan import Job
 from ..types import Trace
 from .pace import Pace, Pair
 

@@ -58,14 +58,14 @@ def report(
     """
     from rich.console import Console
 
-    from ..report.runs import load_run
-    from ..report.tables import SHOWN
-    from ..report.terminal import terminal_table
+    from ..report.results.runs import load_run
+    from ..report.tables.table import SHOWN
+    from ..report.tables.terminal import terminal_table
     from ..report.write import write_report
 
     runs = [load_run(directory) for directory in directories]
     if pictures:
-        from ..report.gallery import draw_pictures
+        from ..report.gallery.gallery import draw_pictures
 
         # The page belongs to the first run, and so do the pictures.
         for directory in directories:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .where import Executor, GpusPerWorker, RayAddress, TimeLimit, Workers
+from .options import Executor, GpusPerWorker, RayAddress, TimeLimit, Workers
 
 #: Options that say how this command goes, not what the run is.
 _ABOUT_THE_COMMAND = ("config", "dry_run", "probe")
@@ -96,9 +96,9 @@ def run(
     given = dict(locals())
     from rich.console import Console
 
-    from ..benchmark import execute
-    from ..config import make_config, read_config
     from ..errors import UserError
+    from ..planning.config import make_config, read_config
+    from ..workflows.benchmark import execute
     from .dry_run import dry_run as print_plan
     from .progress import Progress
 
@@ -143,8 +143,8 @@ def _overrides(given: dict[str, Any]) -> dict[str, Any]:
 def _print_leaderboard(directory: Path) -> None:
     from rich.console import Console
 
-    from ..report.leaderboard import leaderboard
-    from ..report.terminal import terminal_table
+    from ..report.results.leaderboard import leaderboard
+    from ..report.tables.terminal import terminal_table
 
     Console().print(terminal_table(leaderboard([directory])))
     typer.echo(f"Traces and manifest: {directory}. Tables and curves: isegbench report {directory}")

@@ -31,8 +31,8 @@ def show(
       isegbench show results/runs/classical --dataset grabcut --instance person1 \\
           --method geodesic
     """
-    from ..replaying import replay_instance
-    from ..report.gallery import save_trace
+    from ..report.gallery.gallery import save_trace
+    from ..workflows.replay import replay_instance
 
     for replayed in replay_instance(directory, dataset, instance, method, data_root):
         typer.echo(save_trace(directory, dataset, instance, replayed, out))

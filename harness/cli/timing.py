@@ -36,8 +36,8 @@ def time(
     from rich.console import Console
     from rich.table import Table
 
-    from ..timing import seconds_per_click
-    from ..timing_pass import time_run
+    from ..store.timing import seconds_per_click
+    from ..workflows.time_methods import time_run
 
     console = Console(stderr=True)
     with console.status("timing") as status:

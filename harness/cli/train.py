@@ -37,7 +37,7 @@ def train(
     """
     from rich.console import Console
 
-    from ..training import gather, read_training
+    from ..workflows.training import gather, read_training
     from .training_progress import TrainingProgress
 
     console = Console(stderr=True)

@@ -21,8 +21,8 @@ def list_(
     from rich.console import Console
     from rich.table import Table
 
+    from ..downloads.weights import added, entries, find
     from ..errors import UserError, nearest
-    from ..weights import added, entries, find
 
     chosen = entries(system)
     if system is not None and not chosen:
@@ -54,7 +54,7 @@ def add(
     ] = None,
 ) -> None:
     """Register a local file under a name, and record its sha256."""
-    from ..weights import add as register_file
+    from ..downloads.weights import add as register_file
 
     told = None if trained_on is None else tuple(_parts(trained_on))
     stored = register_file(name, file, told)
@@ -64,8 +64,8 @@ def add(
 @app.command(epilog="Example: isegbench weights path resnet34_dh128_sbd")
 def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.")]) -> None:
     """Print where a checkpoint lies; an error if it is not on this machine."""
+    from ..downloads.weights import added, entries, find
     from ..errors import UserError, nearest
-    from ..weights import added, entries, find
 
     registered = added()
     entry = next((entry for entry in entries() if entry.name == name), None)
@@ -84,7 +84,7 @@ def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.")
 @app.command(epilog="Example: isegbench weights download resnet34_dh128_sbd")
 def download(name: Annotated[str, typer.Argument(help="A name from `weights list`.")]) -> None:
     """Fetch a checkpoint from its authors' address; says how where a person must do it."""
-    from ..weights import download as fetch_file
+    from ..downloads.weights import download as fetch_file
 
     fetched = fetch_file(name)
     typer.echo(f"{fetched.path}\nsha256 {fetched.sha256}")

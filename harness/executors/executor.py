@@ -1,13 +1,35 @@
-"""What an executor is, and which there are."""
+"""What an executor is, and what it reports of its workers while it runs."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from ..config import RunConfig
-from ..plan import Job
+from ..planning.plan import Job
 from ..types import Trace
-from .status import Watch
+
+
+@dataclass(frozen=True)
+class PoolStatus:
+    """The workers of a run at one moment, and what has happened to them so far.
+
+    alive: workers that have answered. wanted: workers asked for; those not alive are starting or
+    wait for the cluster to have room. deaths: workers that died, were lost with their node, or
+    hung and were killed. retried: instances handed out again because of that. set_aside:
+    instances given up, as they killed or hung their worker twice. problem: the newest death in
+    one line, "" when there was none.
+    """
+
+    alive: int = 0
+    wanted: int = 0
+    deaths: int = 0
+    retried: int = 0
+    set_aside: int = 0
+    problem: str = ""
+
+
+#: Called, in the thread that iterates over the traces, whenever the status has changed.
+Watch = Callable[[PoolStatus], None]
 
 
 class Executor(ABC):
@@ -26,20 +48,3 @@ class Executor(ABC):
     @abstractmethod
     def describe(self) -> dict[str, Any]:
         """What the manifest says of where a run was computed."""
-
-
-def make_executor(config: RunConfig) -> Executor:
-    """The executor a configuration asks for; ray is imported only when it is wanted."""
-    if config.executor == "ray":
-        from .ray_pool import RayPool
-
-        return RayPool(
-            config.workers,
-            config.gpus_per_worker,
-            config.ray_address,
-            config.runtime_env,
-            config.ship_package,
-        )
-    from .inline import Inline
-
-    return Inline()

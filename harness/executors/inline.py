@@ -3,11 +3,10 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from .. import engine
-from ..plan import Job
+from ..engine import loop
+from ..planning.plan import Job
 from ..types import Trace
-from .executor import Executor
-from .status import Watch
+from .executor import Executor, Watch
 
 
 class Inline(Executor):
@@ -15,10 +14,10 @@ class Inline(Executor):
 
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         for job in jobs:
-            pairing = engine.Pairing(
+            pairing = loop.Pairing(
                 job.method.built, job.method.name, job.simulator, job.simulator_name, job.seed
             )
-            yield from engine.run(pairing, job.refs, job.settings)
+            yield from loop.run(pairing, job.refs, job.settings)
 
     def describe(self) -> dict[str, Any]:
         return {"name": "inline"}

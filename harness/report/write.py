@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from .curves import image_bands
-from .leaderboard import leaderboard_of
-from .page import write_page
-from .published import published_on, read_published
-from .published_tables import published_tables
-from .runs import Run, curves_of, load_results
-from .tables import SHOWN, measured_tables
-from .write_figures import figure_lines, write_figures
-from .write_tables import TABLE_FORMATS, checked_formats, write_tables
+from .figures.write_figures import figure_lines, write_figures
+from .page.page import write_page
+from .results.curves import image_bands
+from .results.leaderboard import leaderboard_of
+from .results.published import published_on, read_published
+from .results.runs import Run, curves_of, load_results
+from .tables.published_tables import published_tables
+from .tables.table import SHOWN, measured_tables
+from .tables.write_tables import TABLE_FORMATS, checked_formats, write_tables
 
 FORMATS = ("html", *TABLE_FORMATS)
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import SimulatorError
+from ..simulator import Simulator
 from ..types import Click, Instance
 from .openings import opening_clicks
-from .simulator import Simulator
 
 
 class GivenBox(Simulator):

@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import UserError
+from ..simulator import Simulator
 from ..types import Click, Instance
-from .simulator import Simulator
 
 
 class Jittered(Simulator):

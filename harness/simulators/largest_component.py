@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from ..simulator import Simulator
 from ..types import Click, Instance
+from .distance.region import errors, innermost
 from .openings import opening_clicks
-from .region import errors, innermost
-from .simulator import Simulator
 
 
 class LargestComponent(Simulator):

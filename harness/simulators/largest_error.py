@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..simulator import Simulator
 from ..types import Click, Instance
-from .depth import Deepest
+from .distance.deepest import Deepest
+from .distance.region import clicked_pixels, errors
+from .distance.transform import Distance
 from .openings import opening_clicks
-from .region import clicked_pixels, errors
-from .simulator import Simulator
-from .transform import Distance
 
 
 class LargestError(Simulator):

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..errors import SimulatorError, nearest
 from ..types import OBJECT, Click
-from .region import Distance, bounding_box, innermost
+from .distance.region import Distance, bounding_box, innermost
 
 #: The kinds of clicks of each opening, in the order in which they are placed.
 OPENINGS: dict[str, tuple[str, ...]] = {

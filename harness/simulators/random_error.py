@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from ..simulator import Simulator
 from ..types import OBJECT, Click, Instance
+from .distance.region import clicked_pixels, errors
 from .openings import opening_clicks
-from .region import clicked_pixels, errors
-from .simulator import Simulator
 
 
 class RandomError(Simulator):

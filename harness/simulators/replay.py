@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from ..errors import SimulatorError, UserError
+from ..simulator import Simulator
 from ..types import Click, Instance
 from .openings import OPENINGS
-from .simulator import Simulator
 
 REQUIRED = ("instance", "y", "x", "kind")
 _SEPARATES = ("method", "simulator", "seed")

@@ -11,9 +11,9 @@ import torchvision
 from safetensors.torch import save_file
 
 from ...harness.errors import UserError
-from ..nets.checkpoint import fit, load_checkpoint, state_of
-from .network import IOGNet
-from .refinement import IOGRefineNet
+from ..nets.iog import IOGNet
+from ..nets.iog_refine import IOGRefineNet
+from ..runtime.checkpoint_file import fit, load_checkpoint, state_of
 
 #: The released networks' depth.
 RELEASED_DEPTH = 101

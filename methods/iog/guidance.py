@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ...harness.simulators.region import innermost
-from ..boxes import Box, box_of
-from ..gaussian_points import FULL_WIDTH, gaussian_map
+from ...harness.simulators.distance.region import innermost
+from ..processing.boxes import Box, box_of
+from ..processing.gaussian_points import FULL_WIDTH, gaussian_map
 
 #: Side of the released networks' view, and how far the corners lie outside the object in it.
 RELEASED_SIDE = 512

@@ -5,14 +5,14 @@ from typing import Any
 
 import torch
 
+from ...harness.downloads.weights import resolve
 from ...harness.errors import UserError
 from ...harness.method import Session
-from ...harness.weights import resolve
-from ..device import Device
-from ..nets.inference import Execution, Precision
+from ..nets.iog import IOGNet
+from ..runtime.device import Device
+from ..runtime.execution import Execution, Precision
 from .checkpoint import read_checkpoint
-from .method import Backbone, InsideOutside, Protocol, depth_of, used_weights
-from .network import IOGNet
+from .inside_outside import Backbone, InsideOutside, Protocol, depth_of, used_weights
 
 DEPARTURES: dict[Any, tuple[str, ...]] = {
     "image": ("nothing farther than 30 pixels from the box of the corners is object",),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..boxes import Box, crop, paste
+from ..processing.boxes import Box, crop, paste
 
 #: How far the crop reaches beyond the object's tight box, in image pixels.
 MARGIN = 30

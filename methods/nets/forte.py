@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..guided_filter import guided_filter
 from .dilated_resnet import DilatedResNet
+from .guided_filter import guided_filter
 from .weight_standardisation import StandardisedConv2d, standardise
 
 _FILTER_RADIUS = 2

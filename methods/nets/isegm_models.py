@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from torch import Tensor, nn
 
 from ...harness.errors import UserError, nearest
-from .checkpoint import fit, state_of
+from ..runtime.checkpoint_file import fit, state_of
 from .click_network import ClickEncoding, ClickNetwork, Place
 from .deeplab import DeepLabV3Plus, LogitHead
 from .ocr import HRNetOCR

@@ -1,1 +1,1 @@
-"""Numbers from papers, as CSV files with their sources; `harness.report.published` reads them."""
+"""Numbers from papers, as CSV files with their sources; `report.results.published` reads them."""

@@ -15,8 +15,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from isegbench.harness.manifest import DatasetEntry, Invocation, Manifest, MethodEntry, Protocol
-from isegbench.harness.store import SCHEMA
+from isegbench.harness.store.manifest import (
+    DatasetEntry,
+    Invocation,
+    Manifest,
+    MethodEntry,
+    Protocol,
+)
+from isegbench.harness.store.traces import SCHEMA
 
 SWITCHES = (
     *("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),

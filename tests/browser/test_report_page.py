@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 import pytest
 
-from isegbench.harness.report.page_data import TARGETS
-from isegbench.harness.report.picture import trace_picture_name
-from isegbench.harness.report.runs import load_run
+from isegbench.harness.report.gallery.trace_picture import trace_picture_name
+from isegbench.harness.report.page.page_data import TARGETS
+from isegbench.harness.report.results.runs import load_run
 from isegbench.harness.report.write import write_report
 
 METHODS = ["plain", "better:mode=fast,weights=a_b", "best"]

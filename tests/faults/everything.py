@@ -27,10 +27,10 @@ from pathlib import Path
 import pandas as pd
 import pyarrow.parquet as pq
 
-from isegbench.harness.config import make_config, read_config
-from isegbench.harness.plan import make_plan
-from isegbench.harness.seeding import method_seed
-from isegbench.harness.store import finished, read_traces, trace_files
+from isegbench.harness.engine.seeding import method_seed
+from isegbench.harness.planning.config import make_config, read_config
+from isegbench.harness.planning.plan import make_plan
+from isegbench.harness.store.traces import finished, read_traces, trace_files
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = ROOT.parent / "shared" / "data"
@@ -167,7 +167,7 @@ class Driver:
     """`isegbench run` in a process of its own."""
 
     def __init__(self, benchmark: Benchmark, address: str) -> None:
-        words = [sys.executable, "-m", "isegbench.harness.cli", "run", str(benchmark.harmed)]
+        words = [sys.executable, "-m", "isegbench", "run", str(benchmark.harmed)]
         words += ["--executor", "ray", "--workers", "2", "--ray-address", address]
         words += ["--out", str(benchmark.out)]
         self._log = benchmark.folder / f"driver-{time.monotonic_ns()}.log"
@@ -350,7 +350,7 @@ def run(folder: Path, instances: int) -> int:
     where = ", ".join(dataset.name for dataset in benchmark.plan.datasets)
     print(f"2 methods on {where}, 2 seeds: {len(benchmark.keys)} traces")
     started = time.monotonic()
-    words = [sys.executable, "-m", "isegbench.harness.cli", "run", str(benchmark.calm)]
+    words = [sys.executable, "-m", "isegbench", "run", str(benchmark.calm)]
     subprocess.run([*words, "--out", str(folder / "calm")], check=True, capture_output=True)
     print(f"undisturbed, in one process: {time.monotonic() - started:.0f} s", flush=True)
     story = Story(len(benchmark.keys))

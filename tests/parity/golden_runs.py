@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from formula import formula_state
 
-from isegbench.harness.engine import run
-from isegbench.harness.live import Pairing, Settings
+from isegbench.harness.engine.loop import run
+from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.registry import datasets
 from isegbench.harness.types import InstanceRef, Trace
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isegbench.harness.engine import run
-from isegbench.harness.live import Pairing, Settings
+from isegbench.harness.engine.loop import run
+from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.method import Method
 from isegbench.harness.registry import datasets
-from isegbench.harness.simulators.simulator import Simulator
+from isegbench.harness.simulator import Simulator
 from isegbench.harness.types import Click, Instance, InstanceRef
 
 

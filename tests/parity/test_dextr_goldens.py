@@ -11,11 +11,11 @@ from recorded_clicks import RecordedClicks, instance_of, ious
 from torch.nn import functional
 
 from isegbench.harness.method import Session
-from isegbench.harness.metrics import iou
+from isegbench.harness.metrics.scores import iou
 from isegbench.harness.registry import simulators
 from isegbench.harness.types import Click
-from isegbench.methods.dextr import DEXTR, MARGIN, crop_point, in_image
-from isegbench.methods.gaussian_points import gaussian_map
+from isegbench.methods.dextr.dextr import DEXTR, MARGIN, crop_point, in_image
+from isegbench.methods.processing.gaussian_points import gaussian_map
 
 MODEL = "dextr_r101"
 

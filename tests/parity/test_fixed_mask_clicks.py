@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from isegbench.harness.metrics import iou
+from isegbench.harness.metrics.scores import iou
 from isegbench.harness.registry import datasets
 from isegbench.harness.simulators.largest_error import LargestError
 

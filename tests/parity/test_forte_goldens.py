@@ -10,7 +10,7 @@ from recorded_clicks import RecordedClicks, instance_of, ious
 
 from isegbench.harness.simulators.largest_component import LargestComponent
 from isegbench.harness.types import Click
-from isegbench.methods.forte import Forte, click_maps
+from isegbench.methods.forte.forte import Forte, click_maps
 from isegbench.methods.nets.forte import refine
 
 MODEL = "forte_r50"

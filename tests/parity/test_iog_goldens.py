@@ -11,16 +11,16 @@ import torch
 from golden_runs import GOLDENS, formula_state, write_checkpoint
 from recorded_clicks import instance_of
 
-from isegbench.harness.engine import run
-from isegbench.harness.live import Pairing, Settings
+from isegbench.harness.engine.loop import run
+from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.method import Session
-from isegbench.harness.metrics import iou
+from isegbench.harness.metrics.scores import iou
 from isegbench.harness.registry import methods, simulators
-from isegbench.methods.gaussian_points import gaussian_map
-from isegbench.methods.iog.network import IOGNet
-from isegbench.methods.iog.refinement import IOGRefineNet
-from isegbench.methods.iog.released import view_point
-from isegbench.methods.nets.checkpoint import fit
+from isegbench.methods.iog.released_simulator import view_point
+from isegbench.methods.nets.iog import IOGNet
+from isegbench.methods.nets.iog_refine import IOGRefineNet
+from isegbench.methods.processing.gaussian_points import gaussian_map
+from isegbench.methods.runtime.checkpoint_file import fit
 
 MODELS = {
     "iog_r50": (IOGNet, 50),

@@ -6,10 +6,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from isegbench.harness.catalogue import methods_markdown
-from isegbench.harness.manifest import read_manifest
-from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
-from isegbench.harness.store import read_traces
+from isegbench.harness.planning.catalogue import methods_markdown
+from isegbench.harness.report.results.leaderboard import leaderboard, read_leaderboard
+from isegbench.harness.store.manifest import read_manifest
+from isegbench.harness.store.traces import read_traces
 
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = sorted(path.parent for path in (ROOT / "results" / "leaderboards").glob("*/manifest.json"))

@@ -21,7 +21,7 @@ from golden_runs import GOLDENS, write_checkpoint
 
 from isegbench.harness.method import Session
 from isegbench.harness.types import Click
-from isegbench.methods.iog.refine import IOGRefine
+from isegbench.methods.iog.iog_refine import IOGRefine
 
 OPENING = (Click(3, 70, "corner"), Click(505, 450, "corner"), Click(120, 220, "positive"))
 REPETITIONS = 5

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from reference import reference_click, reference_iou, reference_opening
 
-from isegbench.harness import assessing, engine
+from isegbench.harness.engine import loop, score
+from isegbench.harness.engine.seeding import generator
 from isegbench.harness.method import Method, Session
-from isegbench.harness.seeding import generator
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.simulators.openings import opening_clicks
 from isegbench.harness.types import Instance, InstanceRef, Trace
@@ -190,17 +190,17 @@ def ours(
         chosen = [_TimedRef(ref, clock) for ref in refs]
         simulator.open = clock.around("simulate", simulator.open)
         simulator.correct = clock.around("simulate", simulator.correct)
-    pairing = engine.Pairing(method, "m", simulator, "s")
-    settings = engine.Settings(clicks=budget, batch_size=batch, assess_on_device=on_device)
-    plain = assessing.checked_mask, assessing.iou
+    pairing = loop.Pairing(method, "m", simulator, "s")
+    settings = loop.Settings(clicks=budget, batch_size=batch, assess_on_device=on_device)
+    plain = score.checked_mask, score.iou
     if detailed:
-        assessing.checked_mask, assessing.iou = (clock.around("score", call) for call in plain)
+        score.checked_mask, score.iou = (clock.around("score", call) for call in plain)
     try:
         started, spent = perf_counter(), process_time()
-        traces = list(engine.run(pairing, chosen, settings))
+        traces = list(loop.run(pairing, chosen, settings))
         wall, spent = perf_counter() - started, process_time() - spent
     finally:
-        assessing.checked_mask, assessing.iou = plain
+        score.checked_mask, score.iou = plain
     for trace in traces:
         if trace.status != "ok":
             raise RuntimeError(f"{trace.instance}: {trace.error}")

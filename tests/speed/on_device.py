@@ -25,10 +25,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from simulation import mistakes
 from subjects import instances
 
-from isegbench.harness.metrics import iou
-from isegbench.harness.prediction import checked_mask
+from isegbench.harness.engine.score import checked_mask
+from isegbench.harness.engine.score_on_gpu import UNDECIDED, assess
+from isegbench.harness.metrics.scores import iou
 from isegbench.harness.simulators.largest_error import LargestError
-from isegbench.harness.simulators.on_device import UNDECIDED, assess
 from isegbench.harness.types import Click, Instance
 
 SHAPE = (480, 854)

@@ -33,14 +33,14 @@ import numpy as np
 from rich.console import Console
 
 from isegbench.harness import registry
-from isegbench.harness.benchmark import execute
 from isegbench.harness.cli.progress import Progress
-from isegbench.harness.config import make_config
 from isegbench.harness.dataset import Dataset
-from isegbench.harness.executors.executor import make_executor
+from isegbench.harness.executors.choose import make_executor
 from isegbench.harness.method import Method
-from isegbench.harness.plan import make_plan
+from isegbench.harness.planning.config import make_config
+from isegbench.harness.planning.plan import make_plan
 from isegbench.harness.types import Blob, InstanceRef, decode_array, encode_array
+from isegbench.harness.workflows.benchmark import execute
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 

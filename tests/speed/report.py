@@ -18,8 +18,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from isegbench.harness.manifest import DatasetEntry, Manifest, MethodEntry, Protocol
-from isegbench.harness.store import SCHEMA
+from isegbench.harness.store.manifest import DatasetEntry, Manifest, MethodEntry, Protocol
+from isegbench.harness.store.traces import SCHEMA
 
 STAGES = """
 import json, sys, time
@@ -27,15 +27,15 @@ def clock():
     return time.perf_counter(), time.process_time()
 marks = [("start", clock())]
 from pathlib import Path
-from isegbench.harness.report.runs import load_run, merge
-from isegbench.harness.report.leaderboard import leaderboard_of
+from isegbench.harness.report.results.runs import load_run, merge
+from isegbench.harness.report.results.leaderboard import leaderboard_of
 from isegbench.harness.report.write import write_report
-from isegbench.harness import metrics
+from isegbench.harness.metrics import scores
 marks.append(("import", clock()))
 run = load_run(Path(sys.argv[1]))  # from here on nothing is read
 marks.append(("read", clock()))
 results = merge([run])
-curves = metrics.iou_curves(results.traces, results.protocol.clicks)
+curves = scores.iou_curves(results.traces, results.protocol.clicks)
 marks.append(("curves", clock()))
 leaderboard_of(results, curves=curves)
 marks.append(("leaderboard", clock()))

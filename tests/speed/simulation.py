@@ -19,7 +19,7 @@ from reference import reference_click, reference_iou
 from subjects import instances
 
 from isegbench.harness.method import Session
-from isegbench.harness.metrics import iou
+from isegbench.harness.metrics.scores import iou
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.types import Click, Instance

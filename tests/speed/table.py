@@ -187,7 +187,7 @@ def _summary(best: float, wall: float, answers: list, clicks: dict[str, list]) -
 
 def _storing(traces: Sequence[Any]) -> float:
     """Seconds to store the traces as a run does, one after the other."""
-    from isegbench.harness.store import Store
+    from isegbench.harness.store.traces import Store
 
     with tempfile.TemporaryDirectory() as folder:
         started = perf_counter()
@@ -292,7 +292,7 @@ def _methods(given: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def _machine(given: argparse.Namespace) -> dict[str, Any]:
-    from isegbench.harness import environment
+    from isegbench.harness.store import environment
 
     return {
         "hardware": environment.hardware(),

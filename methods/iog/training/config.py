@@ -4,8 +4,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ....harness.training import TrainingConfig
-from ...device import Device
+from ....harness.workflows.training import TrainingConfig
+from ...runtime.device import Device
 from .augmentation import Augmentation
 from .schedule import Optimizer, Schedule
 

@@ -11,11 +11,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from ....harness.errors import UserError
-from ....harness.training import Material, Watch
-from ...device import resolve_device
+from ....harness.workflows.training import Material, Watch
+from ...nets.iog import IOGNet
+from ...nets.iog_refine import IOGRefineNet
+from ...runtime.device import resolve_device
 from ..checkpoint import initialise_from_imagenet, load_network
-from ..network import IOGNet
-from ..refinement import IOGRefineNet
 from .batches import Batches
 from .config import IOGTraining
 from .objective import COLUMNS, Objective, Outcome

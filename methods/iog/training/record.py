@@ -10,8 +10,8 @@ import pandas as pd
 
 from ....harness.errors import UserError
 from ....harness.files import write_whole
-from ....harness.manifest import now
-from ....harness.training import Material, surroundings
+from ....harness.store.manifest import now
+from ....harness.workflows.training import Material, surroundings
 from .config import IOGTraining
 
 RECORD = "training.json"

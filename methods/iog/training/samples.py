@@ -10,7 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ....harness.types import IGNORED, OBJECT, InstanceRef
-from ...boxes import box_of
+from ...processing.boxes import box_of
 from ..guidance import corners, guidance, opening_guidance, opening_of
 from ..view import View
 from .augmentation import Augmentation, Layers, augmented

@@ -11,7 +11,7 @@ from torch import nn
 
 from ....harness.errors import UserError
 from ....harness.files import write_whole
-from ...nets.checkpoint import load_checkpoint
+from ...runtime.checkpoint_file import load_checkpoint
 
 CHECKPOINT = "checkpoint.pt"
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ....harness.rundir import exclusive
-from ....harness.training import Material, Trainer, Watch
+from ....harness.store.directory import exclusive
+from ....harness.workflows.training import Material, Trainer, Watch
 from .config import IOGTraining
 from .loop import Place, train_here
 from .record import admit
@@ -21,7 +21,7 @@ class IOGTrainer(Trainer):
         with exclusive(config.out):
             admit(config, material)
             if config.devices > 1:
-                from .several import train_on_several
+                from .distributed import train_on_several
 
                 train_on_several(config, material, watch)
             else:

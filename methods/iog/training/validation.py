@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from ....harness.benchmark import run
-from ....harness.metrics import iou_curves, miou
+from ....harness.metrics.scores import iou_curves, miou
+from ....harness.workflows.benchmark import run
 from .config import IOGTraining
 
 #: Sessions a prediction.

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ....harness.errors import UserError
+from ...nets.iog import IOGNet
+from ...nets.iog_refine import IOGRefineNet
 from ..checkpoint import read_checkpoint, save_network
-from ..network import IOGNet
-from ..refinement import IOGRefineNet
 from .config import IOGTraining
 
 

@@ -6,7 +6,7 @@ import sys
 
 
 def dry_run(*args, cwd=None):
-    words = [sys.executable, "-m", "isegbench.harness.cli", "run", *map(str, args), "--dry-run"]
+    words = [sys.executable, "-m", "isegbench", "run", *map(str, args), "--dry-run"]
     return subprocess.run(words, capture_output=True, text=True, cwd=cwd)
 
 

@@ -13,7 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from isegbench.datasets import samples
-from isegbench.harness.store import finished
+from isegbench.harness.store.traces import finished
 
 PHOTOGRAPHS = Path(find_spec("skimage").submodule_search_locations[0]) / "data"
 
@@ -50,7 +50,7 @@ def boxes(tmp_path):
 
 def command(boxes, out, method, *more):
     return [
-        *(sys.executable, "-m", "isegbench.harness.cli", "label"),
+        *(sys.executable, "-m", "isegbench", "label"),
         *("--boxes", str(boxes), "--images", str(PHOTOGRAPHS)),
         *("--method", method, "--out", str(out), *map(str, more)),
     ]

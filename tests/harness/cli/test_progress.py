@@ -8,7 +8,7 @@ from rich.console import Console
 
 from isegbench.harness.cli import progress
 from isegbench.harness.cli.progress import Progress
-from isegbench.harness.executors.status import PoolStatus
+from isegbench.harness.executors.executor import PoolStatus
 from isegbench.harness.types import Trace
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from isegbench import harness
-from isegbench.harness.store import finished
+from isegbench.harness.store.traces import finished
 
 METHOD = """
 import os, time
@@ -40,7 +40,7 @@ class Logged(Method):
 def command(tmp_path, out):
     (tmp_path / "logged.py").write_text(textwrap.dedent(METHOD))
     return [
-        *(sys.executable, "-m", "isegbench.harness.cli", "run"),
+        *(sys.executable, "-m", "isegbench", "run"),
         *("--method", f"{tmp_path / 'logged.py'}:Logged:log={tmp_path / out}.log"),
         *("--dataset", "samples", "--clicks", "4", "--seeds", "3", "--out", str(tmp_path / out)),
     ]

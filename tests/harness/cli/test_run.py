@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isegbench.harness.store import read_traces
+from isegbench.harness.store.traces import read_traces
 
 BAD_METHOD = """
 import numpy as np
@@ -24,7 +24,7 @@ class Fussy(Method):
 
 def isegbench(*args, cwd=None):
     return subprocess.run(
-        [sys.executable, "-m", "isegbench.harness.cli", *map(str, args)],
+        [sys.executable, "-m", "isegbench", *map(str, args)],
         capture_output=True,
         text=True,
         cwd=cwd,

@@ -6,12 +6,12 @@ import sys
 import pandas as pd
 import pytest
 
-from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
-from isegbench.harness.store import read_traces
+from isegbench.harness.report.results.leaderboard import leaderboard, read_leaderboard
+from isegbench.harness.store.traces import read_traces
 
 
 def isegbench(*args):
-    command = [sys.executable, "-m", "isegbench.harness.cli", *map(str, args)]
+    command = [sys.executable, "-m", "isegbench", *map(str, args)]
     return subprocess.run(command, capture_output=True, text=True)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from isegbench.harness.manifest import DatasetEntry, Manifest, MethodEntry, Protocol
-from isegbench.harness.store import Store
+from isegbench.harness.store.manifest import DatasetEntry, Manifest, MethodEntry, Protocol
+from isegbench.harness.store.traces import Store
 from isegbench.harness.types import Click, Step, Trace
 
 

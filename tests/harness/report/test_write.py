@@ -13,13 +13,15 @@ import pytest
 from markdown_it import MarkdownIt
 from rich.console import Console
 
+from isegbench.harness import files
 from isegbench.harness.errors import UserError
-from isegbench.harness.report import latex, markdown, naming
-from isegbench.harness.report.leaderboard import leaderboard, read_leaderboard
-from isegbench.harness.report.published import read_published
-from isegbench.harness.report.published_tables import published_tables
-from isegbench.harness.report.tables import DASH, Table, measured_tables
-from isegbench.harness.report.terminal import terminal_table
+from isegbench.harness.report.results import training_overlap
+from isegbench.harness.report.results.leaderboard import leaderboard, read_leaderboard
+from isegbench.harness.report.results.published import read_published
+from isegbench.harness.report.tables import latex, markdown
+from isegbench.harness.report.tables.published_tables import published_tables
+from isegbench.harness.report.tables.table import DASH, Table, measured_tables
+from isegbench.harness.report.tables.terminal import terminal_table
 from isegbench.harness.report.write import write_report
 
 ODD = r"my.py:A|b*c_<i>:k=$1&2%#{\x}~^[red]"
@@ -280,14 +282,14 @@ def test_several_runs_report_into_the_first(write_run: Callable, trace: Callable
 
 def test_file_names_are_safe_and_distinct() -> None:
     odd = ["a/b", "a:b", "A-B", "..", "x" * 300, "x" * 301, "grabcut", "é"]
-    names = naming.file_names(odd)
+    names = files.file_names(odd)
     assert names["grabcut"] == "grabcut"
     assert len({stem.lower() for stem in names.values()}) == len(odd)
     assert all(re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,90}", s) for s in names.values())
 
 
 def test_docstring_examples_run() -> None:
-    for module in (latex, markdown, naming):
+    for module in (files, latex, markdown, training_overlap):
         result = doctest.testmod(module)
         assert result.failed == 0
         assert result.attempted > 0

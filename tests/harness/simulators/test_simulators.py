@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import label
 
 from isegbench.harness.errors import SimulatorError, UserError
-from isegbench.harness.plan import build_simulator
+from isegbench.harness.planning.plan import build_simulator
 from isegbench.harness.simulators.largest_component import LargestComponent, largest
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.simulators.openings import OPENINGS, opening_clicks

@@ -6,8 +6,8 @@ import torch
 
 from isegbench.harness.types import Instance
 from isegbench.methods.iog.checkpoint import save_network
-from isegbench.methods.iog.network import IOGNet
-from isegbench.methods.iog.refinement import IOGRefineNet
+from isegbench.methods.nets.iog import IOGNet
+from isegbench.methods.nets.iog_refine import IOGRefineNet
 
 
 def _enliven(net: IOGNet | IOGRefineNet) -> None:

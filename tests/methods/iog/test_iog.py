@@ -9,8 +9,8 @@ from isegbench.harness.registry import methods, simulators
 from isegbench.harness.simulators.openings import opening_clicks
 from isegbench.harness.types import Click
 from isegbench.methods.iog.iog import IOG
-from isegbench.methods.iog.network import IOGNet
-from isegbench.methods.iog.refinement import IOGRefineNet
+from isegbench.methods.nets.iog import IOGNet
+from isegbench.methods.nets.iog_refine import IOGRefineNet
 
 
 class Brightness(nn.Module):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from isegbench.harness.training import gather, read_training
+from isegbench.harness.workflows.training import gather, read_training
 
 SMALL = """
 trainer = "iog"

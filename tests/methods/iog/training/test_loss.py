@@ -5,8 +5,12 @@ import math
 import pytest
 import torch
 
-from isegbench.methods.iog.training.loss import WEIGHTS, summed_cross_entropy, total_loss
-from isegbench.methods.iog.training.objective import mean_iou
+from isegbench.methods.iog.training.objective import (
+    WEIGHTS,
+    mean_iou,
+    summed_cross_entropy,
+    total_loss,
+)
 
 
 def test_cross_entropy_is_summed_and_void_is_left_out():

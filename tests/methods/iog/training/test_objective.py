@@ -6,13 +6,12 @@ import torch
 from scipy import ndimage
 
 from isegbench.methods.iog.guidance import INSIDE, OUTSIDE, with_click
-from isegbench.methods.iog.network import IOGNet
-from isegbench.methods.iog.refinement import IOGRefineNet
 from isegbench.methods.iog.training import objective
 from isegbench.methods.iog.training.added_click import with_added_clicks
-from isegbench.methods.iog.training.loss import summed_cross_entropy
-from isegbench.methods.iog.training.objective import Objective
+from isegbench.methods.iog.training.objective import Objective, summed_cross_entropy
 from isegbench.methods.iog.training.samples import Sample
+from isegbench.methods.nets.iog import IOGNet
+from isegbench.methods.nets.iog_refine import IOGRefineNet
 
 SIDE = 64
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from isegbench.harness.errors import UserError
-from isegbench.harness.training import read_training
+from isegbench.harness.workflows.training import read_training
 from isegbench.methods.iog.training.batches import Batches
 from isegbench.methods.iog.training.config import IOGTraining
 from isegbench.methods.iog.training.loop import make_network

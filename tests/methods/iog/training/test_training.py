@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from isegbench.harness import benchmark
 from isegbench.harness.errors import UserError
+from isegbench.harness.workflows import benchmark
 from isegbench.methods.iog.checkpoint import read_checkpoint
 from isegbench.methods.iog.training.state import CHECKPOINT
 
@@ -82,7 +82,7 @@ def test_a_killed_process_comes_to_the_same_result(small, watch, tmp_path):
         assert old in text
         text = text.replace(old, new)
     file.write_text(text)
-    command = [sys.executable, "-m", "isegbench.harness.cli", "train", str(file)]
+    command = [sys.executable, "-m", "isegbench", "train", str(file)]
     command += ["--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)

@@ -1,0 +1,1 @@
+"""Decoders, paths and lists that several data sets share. Registers no data set."""

@@ -1,0 +1,306 @@
+"""Weights: which checkpoints are known, where they come from, and which file a name stands for.
+
+A method room announces the released checkpoints with `register`. A user gives a path, or a name;
+a name becomes a file that was registered by hand (`isegbench weights add`), one that was
+downloaded before, or one that can be downloaded now.
+"""
+
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import UserError, nearest
+from ..files import write_whole
+from ..method import UsedWeights
+from .cache import cache_dir, downloads_lock
+from .fetch import fetch, read_lock, sha256_of
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
+
+
+@dataclass(frozen=True)
+class WeightsEntry:
+    """A released checkpoint.
+
+    name: how users ask for it. system: the method it belongs to. trained_on: data sets whose
+    images or masks the training saw, in this package's names where they have one. file_name: as
+    its authors call it; None where their page does not say. url: where it can be fetched without
+    a person. drive_id: of a Google Drive file, which a person must download. megabytes: its size
+    as its authors give it.
+    """
+
+    name: str
+    system: str
+    trained_on: tuple[str, ...]
+    file_name: str | None = None
+    url: str | None = None
+    drive_id: str | None = None
+    megabytes: float | None = None
+
+    @property
+    def link(self) -> str:
+        """Where a person finds the file."""
+        return self.url or f"https://drive.google.com/file/d/{self.drive_id}/view"
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """A checkpoint on this machine.
+
+    name: as the user gave it. trained_on: None when nobody has told.
+    """
+
+    path: Path
+    sha256: str
+    name: str
+    trained_on: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class _Added:
+    """What `add` recorded about a file."""
+
+    name: str
+    path: Path
+    sha256: str
+    trained_on: tuple[str, ...] | None
+
+
+_entries: dict[str, WeightsEntry] = {}
+#: Files that somebody else has brought to this machine, by the name they were asked for.
+_carried: dict[str, WeightsFile] = {}
+
+
+def register(entry: WeightsEntry) -> None:
+    """Make a checkpoint known. Raises UserError when the name is bad, taken, or has no source."""
+    _check_name(entry.name)
+    if _entries.setdefault(entry.name, entry) != entry:
+        raise UserError(f"two checkpoints are called {entry.name!r}")
+    if not (entry.drive_id or (entry.url and entry.file_name)):
+        raise UserError(f"checkpoint {entry.name}: needs url and file_name, or drive_id")
+
+
+def entries(system: str | None = None) -> list[WeightsEntry]:
+    """All known checkpoints, or those of one system, by system and name."""
+    from ..registry import methods
+
+    methods.names()  # imports the rooms that register checkpoints
+    chosen = (e for e in _entries.values() if system is None or e.system == system)
+    return sorted(chosen, key=lambda e: (e.system, e.name))
+
+
+def weights_dir() -> Path:
+    """The folder of downloaded and registered checkpoints."""
+    return cache_dir() / "weights"
+
+
+def resolve(name_or_path: str | Path, system: str) -> WeightsFile:
+    """The file that `weights=...` of a method means; downloads it if need be and possible.
+
+    system: the method's name, to say which checkpoints there are for it. A path that exists is
+    taken as it is; what it was trained on is known only if its sha256 is. Raises UserError for a
+    name that is not known, a file that has changed since it was registered, and one that a person
+    must download: then with the link and the command that registers it.
+    """
+    text = str(name_or_path)
+    if text in _carried:
+        return _carried[text]
+    path = Path(text).expanduser()
+    if path.is_file():
+        return _described(path, text)
+    if path.is_dir():
+        raise UserError(f"weights={text}: is a folder; give the checkpoint file in it")
+    record = _read_added().get(text)
+    if record is not None and text not in _entries:
+        return _registered_file(record)
+    entry = _entry(text, system)
+    if record is not None:
+        return _registered_file(record)
+    found = find(entry)
+    if found is not None:
+        return WeightsFile(found, _locked_sha256(entry, found), text, entry.trained_on)
+    return download(entry.name)
+
+
+def used(file: WeightsFile) -> UsedWeights:
+    """What the manifest and the leaderboard say about a checkpoint."""
+    return UsedWeights(file.name, file.sha256, file.trained_on or ())
+
+
+def carry(file: WeightsFile) -> None:
+    """Let `file.name` mean this file in this process: a worker's copy of what the driver has."""
+    _carried[file.name] = file
+
+
+def at_hand(name: str) -> Path | None:
+    """Where the file that a user named lies on this machine, or None; downloads nothing."""
+    path = Path(name).expanduser()
+    if path.is_file():
+        return path
+    known = next((entry for entry in entries() if entry.name == name), None)
+    if known is not None:
+        return find(known)
+    record = _read_added().get(name)
+    return record.path if record is not None and record.path.is_file() else None
+
+
+def find(entry: WeightsEntry) -> Path | None:
+    """Where a known checkpoint lies on this machine, or None; neither downloads nor verifies."""
+    record = _read_added().get(entry.name)
+    if record is not None and record.path.is_file():
+        return record.path
+    downloaded = weights_dir() / entry.file_name if entry.file_name else None
+    return downloaded if downloaded is not None and downloaded.is_file() else None
+
+
+def download(name: str) -> WeightsFile:
+    """Fetch a known checkpoint, verified against the sha256 of its first download.
+
+    Raises UserError when it must be downloaded by hand, or cannot be.
+    """
+    entry = _entry(name, None)
+    by_hand = f"register a copy with: isegbench weights add {entry.name} FILE"
+    if entry.url is None or entry.file_name is None:
+        what = entry.file_name or "the file"
+        size = f" ({entry.megabytes:g} MB)" if entry.megabytes else ""
+        raise UserError(
+            f"weights {entry.name} cannot be fetched automatically. Download {what}{size} from "
+            f"{entry.link} and {by_hand}"
+        )
+    path = fetch(entry.url, entry.file_name, weights_dir(), downloads_lock(), manual=by_hand)
+    return WeightsFile(path, _locked_sha256(entry, path), entry.name, entry.trained_on)
+
+
+def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> WeightsFile:
+    """Register a local file under a name: it is copied to the cache and its sha256 recorded.
+
+    name: of a known checkpoint, or a new one; registering again replaces. trained_on: for a new
+    name, the data sets its training saw. Raises UserError.
+    """
+    _check_name(name)
+    known = next((e for e in entries() if e.name == name), None)
+    if known is not None and trained_on is not None and trained_on != known.trained_on:
+        raise UserError(
+            f"{name} is the name of a released checkpoint trained on "
+            f"{', '.join(known.trained_on)}; choose another name for one trained on "
+            f"{', '.join(trained_on) or 'nothing'}"
+        )
+    file = Path(file).expanduser()
+    if not file.is_file():
+        raise UserError(f"{file}: no such file")
+    folder = weights_dir() / "added"
+    copy = folder / f"{name}{''.join(file.suffixes[-1:])}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        _copy_whole(file, copy)
+        sha256 = sha256_of(copy)
+        record: dict[str, Any] = {"file": copy.name, "sha256": sha256}
+        if known is None and trained_on is not None:
+            record["trained_on"] = list(trained_on)
+        write_whole(folder / f"{name}.json", json.dumps(record, indent=2) + "\n")
+    except OSError as error:
+        raise UserError(f"cannot store {copy}: {error.strerror or error}") from error
+    return WeightsFile(copy, sha256, name, known.trained_on if known else trained_on)
+
+
+def added() -> dict[str, Path]:
+    """The names registered by hand and their files."""
+    return {record.name: record.path for record in _read_added().values()}
+
+
+def _check_name(name: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise UserError(
+            f"{name!r} cannot name a checkpoint: use letters, digits, '_', '.', '+' and '-'"
+        )
+
+
+def _entry(name: str, system: str | None) -> WeightsEntry:
+    """The known checkpoint of that name. Raises UserError, with the names for this system."""
+    known = {entry.name: entry for entry in entries()}
+    if name not in known:
+        mine = [entry.name for entry in entries(system)] + list(_read_added())
+        what = f"{system} weights" if system else "weights"
+        raise UserError(
+            f"{what} {name!r}: no such file, and no checkpoint of that name: {nearest(name, mine)}"
+        )
+    entry = known[name]
+    if system is not None and entry.system != system:
+        mine = [entry.name for entry in entries(system)]
+        raise UserError(
+            f"{name} is a checkpoint of {entry.system}, not of {system}, whose are: "
+            f"{', '.join(mine) or 'none'}"
+        )
+    return entry
+
+
+def _described(path: Path, name: str) -> WeightsFile:
+    """A file given by its path; what is known of its bytes is known of it."""
+    sha256 = sha256_of(path)
+    known = {record.sha256: record.trained_on for record in _read_added().values()}
+    locked = read_lock(downloads_lock())
+    for entry in entries():
+        if entry.file_name in locked:
+            known[locked[entry.file_name]["sha256"]] = entry.trained_on
+    return WeightsFile(path, sha256, name, known.get(sha256))
+
+
+def _registered_file(record: _Added) -> WeightsFile:
+    again = f"register it again with: isegbench weights add {record.name} FILE"
+    if not record.path.is_file():
+        raise UserError(f"weights {record.name}: {record.path} is gone; {again}")
+    if sha256_of(record.path) != record.sha256:
+        raise UserError(
+            f"weights {record.name}: {record.path} has changed since it was registered; {again}"
+        )
+    return WeightsFile(record.path, record.sha256, record.name, record.trained_on)
+
+
+def _locked_sha256(entry: WeightsEntry, path: Path) -> str:
+    """The file's sha256. Raises UserError when it is not the one recorded at first sight."""
+    sha256 = sha256_of(path)
+    locked = read_lock(downloads_lock()).get(path.name)
+    if locked is not None and locked["sha256"] != sha256:
+        raise UserError(
+            f"weights {entry.name}: {path} has sha256 {sha256}, but {locked['sha256']} when it "
+            f"first came: delete it and download it again from {entry.link}"
+        )
+    return sha256
+
+
+def _read_added() -> dict[str, _Added]:
+    """What `add` recorded: one JSON file for each name, so that two processes never collide."""
+    found = {}
+    known = {entry.name: entry.trained_on for entry in entries()}
+    for path in sorted((weights_dir() / "added").glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            file, sha256 = str(record["file"]), str(record["sha256"])
+            told = record.get("trained_on")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(
+                f"{path} is not a record of weights ({error}): delete it and register the file "
+                "again"
+            ) from error
+        trained_on = known.get(path.stem, None if told is None else tuple(told))
+        found[path.stem] = _Added(path.stem, path.parent / file, sha256, trained_on)
+    return found
+
+
+def _copy_whole(source: Path, target: Path) -> None:
+    """Copy, then rename, so that the target is never half a file."""
+    if target.exists() and source.samefile(target):
+        return
+    handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    os.close(handle)
+    try:
+        shutil.copyfile(source, partial)
+        Path(partial).chmod(0o644)  # mkstemp gives the owner alone access
+        os.replace(partial, target)
+    finally:
+        Path(partial).unlink(missing_ok=True)

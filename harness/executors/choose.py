@@ -1,0 +1,21 @@
+"""Which executor a configuration asks for."""
+
+from ..planning.config import RunConfig
+from .executor import Executor
+
+
+def make_executor(config: RunConfig) -> Executor:
+    """The executor a configuration asks for; ray is imported only when it is wanted."""
+    if config.executor == "ray":
+        from .ray.executor import RayPool
+
+        return RayPool(
+            config.workers,
+            config.gpus_per_worker,
+            config.ray_address,
+            config.runtime_env,
+            config.ship_package,
+        )
+    from .inline import Inline
+
+    return Inline()

@@ -1,0 +1,197 @@
+"""One TOML file describes a benchmark; every error names the key and its line."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Any, Literal, TypeVar, get_origin
+
+from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
+
+from ..errors import UserError, nearest
+from .resources import Resources
+
+#: A method, data set or simulator: `name:key=value`, a TOML table with `name`, or an object.
+Named = str | dict[str, Any] | Any
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class RunConfig(BaseModel):
+    """Everything `isegbench run` can be told. The keys of the TOML file are these names.
+
+    methods, datasets: one or more; each a string as on the command line, or a table
+    `{name = "...", key = value, label = "..."}`, a method's also with `resources = {gpus = 0.25,
+    cpus = 1, memory = "8GiB"}`, what each of its Ray workers occupies; gpus_per_worker is for the
+    methods that say no gpus. simulator: the same as a data set, one. clicks: the budget.
+    stop_at: IoU at which a trace ends. seed, seeds: the first seed, and how many. executor:
+    inline (this process) or ray. workers: Ray workers; gpus_per_worker may be a fraction.
+    ray_address: a running cluster. runtime_env: what Ray is to bring to its nodes, as `ray.init`
+    takes it; ship_package: isegbench itself, for nodes without it.
+    batch_size: sessions per predict call. data_root: the folder that holds the data sets.
+    limit: the first N instances of each data set. instances: a file with a name a line.
+    time_limit: seconds per prediction. retry_failures: compute failed traces again.
+    boundary_iou: score boundary IoU after every click too. save_masks: keep the last mask of every
+    trace in DIR/masks. assess_on_device: score maps that are on a GPU there, in batches.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    methods: list[Named] = Field(min_length=1)
+    datasets: list[Named] = Field(min_length=1)
+    simulator: Named = "largest-error"
+    clicks: int = Field(20, ge=1)
+    stop_at: float | None = Field(None, gt=0, le=1)
+    seed: int = Field(0, ge=0)
+    seeds: int = Field(1, ge=1)
+    executor: Literal["inline", "ray"] = "inline"
+    workers: int | None = Field(None, ge=1)
+    gpus_per_worker: float = Field(0, ge=0)
+    ray_address: str | None = None
+    runtime_env: dict[str, Any] | None = None
+    ship_package: bool = False
+    batch_size: int = Field(1, ge=1)
+    data_root: Path | None = None
+    limit: int | None = Field(None, ge=1)
+    instances: Path | None = None
+    time_limit: float | None = Field(None, gt=0)
+    retry_failures: bool = False
+    boundary_iou: bool = False
+    save_masks: bool = False
+    assess_on_device: bool = False
+    out: Path | None = None
+
+    @field_validator("methods", "datasets", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)):
+            return list(value)
+        return [value]
+
+    @field_validator("methods")
+    @classmethod
+    def _with_fit_resources(cls, methods: list[Named]) -> list[Named]:
+        for named in methods:
+            if isinstance(named, dict) and "resources" in named:
+                read_resources(named["resources"])
+        return methods
+
+
+class _ResourcesTable(BaseModel):
+    """The table `resources` of a method, as people write it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cpus: float = Field(1.0, ge=0, allow_inf_nan=False)
+    gpus: float | None = Field(None, ge=0, allow_inf_nan=False)
+    memory: ByteSize | None = None
+
+
+def read_resources(given: Any) -> Resources:
+    """What a worker occupies, from a table such as `{"gpus": 0.25, "memory": "8GiB"}`.
+
+    Raises a ValueError that names the key and, in `ctx`, where to look for it.
+    """
+    if isinstance(given, Resources):
+        return given
+    if not isinstance(given, dict):
+        raise _unfit("resources", given, f"{given!r}: must be a table such as {{gpus = 0.25}}")
+    try:
+        table = _ResourcesTable.model_validate(given)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        key = str(problem["loc"][0])
+        said = problem["msg"]
+        if problem["type"] == "extra_forbidden":
+            said = nearest(key, _ResourcesTable.model_fields)
+            raise _unfit(key, problem["input"], f"unknown key {key!r}: {said}") from None
+        raise _unfit(key, problem["input"], f"{key} = {problem['input']!r}: {said}") from None
+    try:
+        return Resources(table.cpus, table.gpus, table.memory and int(table.memory))
+    except UserError as error:
+        said = str(error).removeprefix("resources: ")
+        raise _unfit("gpus", table.gpus, said) from None
+
+
+def _unfit(key: str, value: Any, said: str) -> PydanticCustomError:
+    # Pydantic reads braces in the message as its own.
+    context = {"key": key, "value": value, "said": said}
+    return PydanticCustomError("resources", "resources: {said}", context)
+
+
+def make_config(values: dict[str, Any], where: str = "", text: str = "") -> RunConfig:
+    """Check values. Raises UserError naming each bad key, with its line when `text` is given."""
+    return checked(RunConfig, values, where, text)
+
+
+def checked(model: type[Model], values: dict[str, Any], where: str = "", text: str = "") -> Model:
+    """Values as what a model describes.
+
+    where, text: the file they are from and what it holds, for errors. Raises UserError naming
+    each bad key, with its line when `text` is given.
+    """
+    try:
+        return model(**values)
+    except ValidationError as error:
+        lines = [_complaint(problem, model, where, text) for problem in error.errors()]
+        raise UserError("\n".join(lines)) from None
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The values of a TOML file, checked. Raises UserError naming file, line and key."""
+    values, text = read_toml(path)
+    # What the command line may still add is not missing yet.
+    needed = {"methods": ["-"], "datasets": ["-"]}
+    make_config(needed | values, str(path), text)
+    return values
+
+
+def read_toml(path: Path) -> tuple[dict[str, Any], str]:
+    """The values of a TOML file, and its text. Raises UserError when it cannot be read."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    try:
+        return tomllib.loads(text), text
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path}: not valid TOML: {error}") from error
+
+
+def _complaint(problem: Any, model: type[BaseModel], where: str, text: str) -> str:
+    key = str(problem["loc"][0]) if problem["loc"] else ""
+    line = _line_of(key, text)
+    place = f"{where}:{line}: " if line else (f"{where}: " if where else "")
+    if problem["type"] == "resources":
+        line = _line_within(problem["ctx"]["key"], problem["ctx"]["value"], text) or line
+        place = f"{where}:{line}: " if line else place
+        return f"{place}{key}: {problem['msg']}"
+    if problem["type"] == "extra_forbidden":
+        return f"{place}unknown key {key!r}: {nearest(key, model.model_fields)}"
+    if problem["type"] == "missing":
+        field = model.model_fields[key]
+        several = field.annotation is not None and get_origin(field.annotation) is list
+        return f"{place}{key} is missing{': name at least one' if several else ''}"
+    if not key:
+        return f"{place}{problem['msg']}"
+    return f"{place}{key} = {problem['input']!r}: {problem['msg']}"
+
+
+def _line_of(key: str, text: str) -> int | None:
+    pattern = re.compile(rf"""\s*(\[\[?\s*)?["']?{re.escape(key)}["']?\s*[=\].]""")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if pattern.match(line):
+            return number
+    return None
+
+
+def _line_within(key: str, value: Any, text: str) -> int | None:
+    """The first line that gives a key this value, also inside of a table on one line."""
+    written = f"{value:g}" if isinstance(value, float) else str(value)
+    pattern = re.compile(rf"""\b{re.escape(key)}\b["']?\s*=\s*["']?{re.escape(written)}""")
+    for number, line in enumerate(text.splitlines(), start=1):
+        if pattern.search(line):
+            return number
+    return None

@@ -1,0 +1,1 @@
+"""Figures for print: curves, distributions, speed, success. Tables and the page are elsewhere."""

@@ -1,0 +1,1 @@
+"""Pictures of single instances: clicks, masks, contact sheets. Statistics are elsewhere."""

@@ -1,0 +1,270 @@
+"""Runs as a report sees them: read from disk, and merged where their numbers are comparable."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ...errors import UserError
+from ...metrics import scores
+from ...store.directory import INSTANCES
+from ...store.manifest import (
+    MANIFEST,
+    DatasetEntry,
+    Manifest,
+    MethodEntry,
+    Protocol,
+    read_manifest,
+)
+from ...store.timing import TIMING, read_timing
+from ...store.traces import read_traces
+
+#: The columns of DIR/instances.parquet.
+INSTANCE_COLUMNS = ("dataset", "instance", "image")
+#: What must be equal for two runs to stand in one table; seeds may differ.
+COMPARABLE = ("simulator", "clicks", "stop_at", "time_limit")
+#: What makes a data set of one name the same instances.
+SAME_INSTANCES = ("instances", "fingerprint", "planned", "subset")
+
+
+class Incomparable(UserError):
+    """Two runs whose numbers cannot stand in one table."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run directory, read and never written.
+
+    traces: as `store.read_traces` gives them, columns of text as pandas categories. instances:
+    those the run is to score, columns dataset, instance, image; an image may hold several.
+    timing: seconds per click of one user, as `timing.read_timing` gives them; empty without.
+    """
+
+    directory: Path
+    manifest: Manifest
+    traces: pd.DataFrame
+    instances: pd.DataFrame = field(default_factory=lambda: _nothing(INSTANCE_COLUMNS))
+    timing: pd.DataFrame = field(default_factory=lambda: _nothing(TIMING))
+
+    def leaderboard(self) -> pd.DataFrame:
+        """`report.leaderboard.leaderboard` of this run alone."""
+        from .leaderboard import leaderboard
+
+        return leaderboard(self)
+
+
+@dataclass(frozen=True)
+class Results:
+    """The traces of one or several comparable runs, and what they are traces of.
+
+    planned: how many traces each (method, data set) is to have, over all seeds.
+    """
+
+    protocol: Protocol
+    methods: dict[str, MethodEntry]
+    datasets: dict[str, DatasetEntry]
+    planned: dict[tuple[str, str], int]
+    traces: pd.DataFrame
+    directories: list[Path] = field(default_factory=list)
+    instances: pd.DataFrame = field(default_factory=lambda: _nothing(INSTANCE_COLUMNS))
+    timing: pd.DataFrame = field(default_factory=lambda: _nothing(TIMING))
+
+
+def load_run(directory: Path | str) -> Run:
+    """Read a run directory; needs neither images nor torch nor ray.
+
+    Raises UserError when it is not a run, or holds traces its manifest does not name.
+    """
+    directory = Path(directory)
+    manifest, traces = read_manifest(directory), read_traces(directory, categorical=True)
+    instances = _read_instances(directory)
+    run = Run(directory, manifest, traces, instances, read_timing(directory))
+    for column, known in (("method", run.manifest.methods), ("dataset", run.manifest.datasets)):
+        strange = sorted(set(run.traces[column].unique()) - set(known))
+        if strange:
+            raise UserError(
+                f"{directory}: the traces are of {column} {', '.join(strange)}, "
+                f"which the manifest does not name"
+            )
+    return run
+
+
+def find_runs(paths: Iterable[Path | str]) -> list[Run]:
+    """The runs at these paths, each a run directory or a folder of run directories.
+
+    Raises UserError when one is neither, or a run cannot be read.
+    """
+    found: dict[Path, Path] = {}
+    for path in map(Path, paths):
+        inside = [path] if (path / MANIFEST).exists() else []
+        inside = inside or sorted(manifest.parent for manifest in path.glob(f"*/{MANIFEST}"))
+        if not inside:
+            raise UserError(f"{path} is not a run, nor a folder of runs: no {MANIFEST} there")
+        # A run named twice, as by results/runs and results/runs/one, is one run.
+        found |= {directory.resolve(): directory for directory in inside}
+    return [load_run(directory) for directory in found.values()]
+
+
+def merge_apart(runs: Sequence[Run]) -> list[Results]:
+    """Merge runs where they can stand in one table, and keep the others apart, in order.
+
+    Raises UserError when one (method, data set, seed) is in two runs that can be merged.
+    """
+    groups: list[list[Run]] = []
+    for run in runs:
+        for group in groups:
+            try:
+                merge([*group, run])
+            except Incomparable:
+                continue
+            group.append(run)
+            break
+        else:
+            groups.append([run])
+    return [merge(group) for group in groups]
+
+
+def tidy(run: Run) -> pd.DataFrame:
+    """The traces of a run as plain text and numbers, with the image of each instance."""
+    text = [n for n in run.traces if isinstance(run.traces[n].dtype, pd.CategoricalDtype)]
+    frame = run.traces.astype(dict.fromkeys(text, "str"))
+    keys = ["dataset", "instance"]
+    image = frame[keys].merge(run.instances.astype("str"), "left", keys)["image"].to_numpy()
+    frame.insert(frame.columns.get_loc("instance") + 1, "image", image)  # pyright: ignore
+    return frame
+
+
+def merge(runs: Sequence[Run]) -> Results:
+    """Put runs side by side.
+
+    Raises Incomparable with the difference when their protocols, the instances of a data set or the
+    settings of a method differ, and UserError when one (method, data set, seed) is in two of them.
+    """
+    if not runs:
+        raise UserError("no run given: name at least one directory that `isegbench run` wrote")
+    first = runs[0]
+    methods: dict[str, MethodEntry] = {}
+    datasets: dict[str, DatasetEntry] = {}
+    owner: dict[str, Path] = {}
+    planned: dict[tuple[str, str], int] = {}
+    for run in runs:
+        _same(COMPARABLE, "protocol", first.manifest.protocol, first, run.manifest.protocol, run)
+        for name, entry in run.manifest.methods.items():
+            known = methods.setdefault(name, entry)
+            source = owner.setdefault(f"method {name}", run.directory)
+            _same(MethodEntry.model_fields, f"method {name}", known, source, entry, run)
+        for name, entry in run.manifest.datasets.items():
+            known = datasets.setdefault(name, entry)
+            source = owner.setdefault(f"data set {name}", run.directory)
+            _same(SAME_INSTANCES, f"data set {name}", known, source, entry, run)
+            for method in run.manifest.methods:
+                wanted = entry.planned * run.manifest.protocol.seeds
+                planned[method, name] = planned.get((method, name), 0) + wanted
+    _refuse_overlap(runs)
+    instances = pd.concat([run.instances for run in runs], ignore_index=True)
+    return Results(
+        first.manifest.protocol,
+        methods,
+        datasets,
+        planned,
+        _stacked([run.traces for run in runs]),
+        [run.directory for run in runs],
+        instances.drop_duplicates(["dataset", "instance"], ignore_index=True),
+        pd.concat([run.timing for run in runs], ignore_index=True),
+    )
+
+
+def curves_of(results: Results, column: str = "iou") -> scores.IoUCurves:
+    """`metrics.iou_curves` of all traces; its `traces` have a column `image` too, as `images_of`.
+
+    column: what to read in place of `iou`, such as `boundary_iou`.
+    """
+    curves = scores.iou_curves(results.traces, results.protocol.clicks, column)
+    curves.traces["image"] = images_of(results, curves.traces)
+    return curves
+
+
+def images_of(results: Results, traces: pd.DataFrame) -> np.ndarray:
+    """The image of each trace, (N,) int64; numbers are equal where data set and image are.
+
+    traces: with the columns dataset and instance. Where a run does not say, an instance is an
+    image of its own.
+    """
+    keys = ["dataset", "instance"]
+    wanted = pd.DataFrame({name: traces[name].astype("str").to_numpy() for name in keys})
+    known = results.instances[list(INSTANCE_COLUMNS)].astype("str")
+    image = wanted.merge(known, "left", keys)["image"]
+    own = "instance " + wanted["instance"]
+    names = wanted["dataset"] + "\n" + ("image " + image).where(image.notna(), own)
+    return pd.factorize(names, sort=True)[0]
+
+
+def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Traces one below the other; columns of text stay categories, in sorted order."""
+    if len(frames) == 1:
+        return frames[0]
+    text = [name for name in frames[0] if isinstance(frames[0][name].dtype, pd.CategoricalDtype)]
+    for name in text:
+        together = sorted({value for frame in frames for value in frame[name].cat.categories})
+        kind = pd.CategoricalDtype(together)
+        frames = [frame.assign(**{name: frame[name].astype(kind)}) for frame in frames]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _read_instances(directory: Path) -> pd.DataFrame:
+    path = directory / INSTANCES
+    if not path.exists():
+        return _nothing(INSTANCE_COLUMNS)
+    try:
+        return pd.read_parquet(path, columns=list(INSTANCE_COLUMNS))
+    except (OSError, ValueError, KeyError) as error:
+        raise UserError(f"{path} is not a list of instances: {error}") from error
+
+
+def _nothing(columns: Iterable[str]) -> pd.DataFrame:
+    return pd.DataFrame({name: pd.Series(dtype="str") for name in columns})
+
+
+def load_results(runs: Path | str | Run | Iterable[Path | str | Run]) -> Results:
+    """`merge` of runs, each given as a directory or already loaded. Raises UserError."""
+    if isinstance(runs, (Path, str, Run)):
+        runs = [runs]
+    return merge([run if isinstance(run, Run) else load_run(run) for run in runs])
+
+
+def _same(
+    fields: Iterable[str],
+    what: str,
+    a: object,
+    where_a: Run | Path,
+    b: object,
+    where_b: Run | Path,
+) -> None:
+    places = [place.directory if isinstance(place, Run) else place for place in (where_a, where_b)]
+    for name in fields:
+        values = getattr(a, name), getattr(b, name)
+        if values[0] != values[1]:
+            raise Incomparable(
+                f"{places[0]} and {places[1]} cannot stand in one table: {what}: {name} is "
+                f"{_shown(values[0])} in the first and {_shown(values[1])} in the second; "
+                "report them apart (leaderboard: --allow-mixed-protocols)"
+            )
+
+
+def _shown(value: object) -> str:
+    return "not set" if value is None else repr(value)
+
+
+def _refuse_overlap(runs: Sequence[Run]) -> None:
+    seen: dict[tuple, Path] = {}
+    for run in runs:
+        keys = run.traces[["method", "dataset", "seed"]].drop_duplicates()
+        for method, dataset, seed in keys.itertuples(index=False, name=None):
+            other = seen.setdefault((method, dataset, seed), run.directory)
+            if other is not run.directory:
+                raise UserError(
+                    f"{other} and {run.directory} both hold {method} on {dataset} with seed "
+                    f"{seed}: leave one out, or run them with different seeds"
+                )

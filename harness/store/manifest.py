@@ -1,0 +1,123 @@
+"""The manifest: what a run is, in one JSON file, so that a number can be trusted and resumed."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ..errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class PaperEntry(_Record):
+    """Where a method comes from."""
+
+    title: str
+    authors: str
+    year: int
+    url: str = ""
+
+
+class WeightsEntry(_Record):
+    """The checkpoint a method ran with."""
+
+    name: str
+    sha256: str
+    trained_on: list[str] = []
+
+
+class MethodEntry(_Record):
+    """One method of the run; the key in `Manifest.methods` is its name in the traces."""
+
+    spec: str
+    opening: str
+    threshold: float
+    corrections: bool = True
+    sees_truth: bool = False
+    paper: PaperEntry | None = None
+    departures: list[str] = []
+    weights: WeightsEntry | None = None
+
+
+class DatasetEntry(_Record):
+    """One data set of the run; the key in `Manifest.datasets` is its name in the traces.
+
+    instances: how many the data set holds here. fingerprint: sha256 over their names, in order.
+    planned: how many this run is to score. subset: how they were chosen, for people. published:
+    how many the data set holds as its authors gave it, where that is known.
+    """
+
+    spec: str
+    instances: int
+    fingerprint: str
+    planned: int
+    subset: str = "all"
+    published: int | None = None
+
+
+class Protocol(_Record):
+    """What must be equal for two numbers to be comparable."""
+
+    simulator: str
+    clicks: int
+    stop_at: float | None = None
+    seed: int = 0
+    seeds: int = 1
+    time_limit: float | None = None
+
+
+class Kept(_Record):
+    """What a run keeps beyond its clicks and their IoU; equal for all of its traces."""
+
+    boundary_iou: bool = False
+    masks: bool = False
+
+
+class Invocation(_Record):
+    """One time the run was started or resumed. data_root: where its data sets were, if given."""
+
+    started: str
+    command: str
+    executor: dict[str, Any]
+    versions: dict[str, str]
+    hardware: dict[str, Any]
+    commit: str | None = None
+    data_root: str | None = None
+
+
+class Manifest(_Record):
+    """The whole of DIR/manifest.json."""
+
+    isegbench: str
+    created: str
+    protocol: Protocol
+    methods: dict[str, MethodEntry]
+    datasets: dict[str, DatasetEntry]
+    invocations: list[Invocation] = []
+    kept: Kept = Kept()
+
+
+def now() -> str:
+    """The present time, ISO 8601, UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """DIR/manifest.json. Raises UserError when it is missing or not a manifest."""
+    path = Path(directory) / MANIFEST
+    try:
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{directory} is not a run: it has no {MANIFEST}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} cannot be read: {error}") from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UserError(f"{path} is not a manifest: {where}: {first['msg']}") from error

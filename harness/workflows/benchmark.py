@@ -1,0 +1,140 @@
+"""A whole benchmark from Python: plan it, execute it, keep what comes."""
+
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..errors import UserError
+from ..executors.choose import make_executor
+from ..executors.executor import Executor, Watch
+from ..planning.config import RunConfig, make_config
+from ..planning.plan import Job, Plan, make_plan
+from ..store import environment
+from ..store.directory import INSTANCES, admit, exclusive, record_instances
+from ..store.manifest import Invocation, Kept, Manifest, now
+from ..store.masks import write_coco
+from ..store.traces import Store, finished, read_traces, to_frame, to_table
+from ..types import Trace
+
+#: Called once with the jobs to do and the number of traces already there, then with each trace.
+OnStart = Callable[[list[Job], int], None]
+OnTrace = Callable[[Trace], None]
+
+
+def run(
+    methods: Any, datasets: Any, simulator: Any = "largest-error", **options: Any
+) -> pd.DataFrame:
+    """Run methods on data sets and return their traces, one row a click.
+
+    methods, datasets: one or a list of names (`"name:key=value"`), tables (`{"name": ...}`),
+    classes or objects; simulator: one. options: the fields of `planning.config.RunConfig`, such as
+    clicks=20, seeds=3, executor="ray", batch_size=8, limit=10, out="results/runs/mine". With `out`
+    the run is kept there and resumed if it exists; without, nothing is written. Columns and their
+    meaning: `store.traces.SCHEMA`. Raises UserError for anything that is wrong with the request.
+    """
+    given = {"methods": methods, "datasets": datasets, "simulator": simulator, **options}
+    config = make_config(given)
+    if config.out is not None:
+        execute(config)
+        return read_traces(config.out)
+    if config.save_masks:
+        raise UserError("save_masks needs out, the directory that the masks are kept in")
+    plan = make_plan(config)
+    traces = list(make_executor(config).run(plan.jobs(set())))
+    return to_frame(to_table(traces))
+
+
+def execute(
+    config: RunConfig,
+    on_start: OnStart | None = None,
+    on_trace: OnTrace | None = None,
+    watch: Watch | None = None,
+) -> Plan:
+    """Run what a configuration describes into `config.out`, resuming what is there.
+
+    watch: told of the workers, where the executor has any. Raises UserError when the directory
+    belongs to a run with other settings. However it ends, finished traces are on disk, and their
+    masks as COCO JSON where they are kept.
+    """
+    if config.out is None:
+        raise UserError("out is missing: name the directory the run is kept in")
+    plan, out = make_plan(config), config.out
+
+    def write_masks() -> None:
+        write_coco(out, pd.read_parquet(out / INSTANCES))
+
+    at_end = write_masks if config.save_masks else None
+    carry_out(plan, out, config, on_start, on_trace, at_end, watch)
+    return plan
+
+
+def carry_out(
+    plan: Plan,
+    out: Path,
+    config: RunConfig,
+    on_start: OnStart | None = None,
+    on_trace: OnTrace | None = None,
+    at_end: Callable[[], None] | None = None,
+    watch: Watch | None = None,
+) -> None:
+    """Compute what a plan has left to do into the directory `out`.
+
+    at_end: called however the computing ends, while nobody else can write to the directory.
+    Raises UserError when the directory belongs to a run with other settings.
+    """
+    executor = make_executor(config)
+    with exclusive(out):
+        admit(out, describe(plan, executor, config))
+        record_instances(out, plan.instances())
+        jobs = plan.jobs(finished(out, config.retry_failures))
+        if on_start:
+            on_start(jobs, _planned(plan) - sum(len(job.refs) for job in jobs))
+        try:
+            with Store(out) as store, _closed(executor.run(jobs, watch) if jobs else ()) as traces:
+                for trace in traces:
+                    store.add(trace)
+                    if on_trace:
+                        on_trace(trace)
+        finally:
+            if at_end:
+                at_end()
+
+
+@contextmanager
+def _closed(traces: Iterable[Trace]) -> Iterator[Iterable[Trace]]:
+    """Stop an executor's work however the loop over its traces is left."""
+    try:
+        yield traces
+    finally:
+        if isinstance(traces, Generator):
+            traces.close()
+
+
+def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:
+    """The manifest of a plan that is about to run."""
+    invocation = Invocation(
+        started=now(),
+        command=environment.command(),
+        executor=executor.describe(),
+        versions=environment.versions(),
+        hardware=environment.hardware(),
+        commit=environment.commit(),
+        data_root=str(config.data_root) if config.data_root else None,
+    )
+    return Manifest(
+        isegbench=environment.package_version(),
+        created=invocation.started,
+        protocol=plan.protocol,
+        methods={method.name: method.entry for method in plan.methods},
+        datasets={dataset.name: dataset.entry for dataset in plan.datasets},
+        invocations=[invocation],
+        kept=Kept(boundary_iou=config.boundary_iou, masks=config.save_masks),
+    )
+
+
+def _planned(plan: Plan) -> int:
+    instances = sum(len(dataset.refs) for dataset in plan.datasets)
+    return len(plan.methods) * instances * plan.protocol.seeds

@@ -1,0 +1,73 @@
+"""The COCO file of masks that `isegbench label` writes, one annotation at a time."""
+
+import json
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+from ...files import writing_whole
+from ...store.masks import FOLDER, LINES, mask_at, mask_places
+from ...types import TRACE_KEY, EncodedMask
+from .box_dataset import BoxDataset, GivenBox
+
+_METHOD, _INSTANCE = TRACE_KEY.index("method"), TRACE_KEY.index("instance")
+
+
+def write_labels(
+    path: Path,
+    dataset: BoxDataset,
+    parts: Path,
+    method: str,
+    wanted: Container[str],
+    info: dict[str, Any],
+) -> tuple[int, int]:
+    """Write the masks that the run directory `parts` holds of the wanted instances; whole.
+
+    The file is a COCO object: `info`, the images and categories of the boxes, and an annotation
+    for each mask with the id, image and category of its box, `segmentation` (compressed run
+    lengths), the mask's `area` and `bbox`, and `given_bbox`, the box as it was given. An annotation
+    is in memory only while it is written. Returns how many masks there are, and how many are
+    empty. Raises UserError when the file cannot be written.
+    """
+    places = {
+        key[_INSTANCE]: place for key, place in mask_places(parts).items() if key[_METHOD] == method
+    }
+    masks = empty = 0
+    with writing_whole(path) as file:
+        head = {
+            "info": info,
+            "images": list(dataset.images),
+            "categories": list(dataset.categories),
+        }
+        file.write(_encoded(head)[:-1] + b', "annotations": [')
+        if places:
+            with open(parts / FOLDER / LINES, "rb") as lines:
+                for box in dataset.boxes():
+                    if box.instance not in places or box.instance not in wanted:
+                        continue
+                    annotation = _annotation(box, mask_at(lines, places[box.instance]))
+                    file.write((b",\n" if masks else b"\n") + _encoded(annotation))
+                    masks += 1
+                    empty += annotation["area"] == 0
+        file.write(b"\n]}\n")
+    return masks, empty
+
+
+def _annotation(box: GivenBox, mask: EncodedMask) -> dict[str, Any]:
+    from pycocotools import mask as coco
+
+    runs: Any = {"size": [mask.height, mask.width], "counts": mask.counts}
+    return {
+        "id": box.id,
+        "image_id": box.image_id,
+        "category_id": box.category_id,
+        "iscrowd": 0,
+        "segmentation": runs,
+        "area": int(coco.area(runs)),
+        "bbox": [float(value) for value in coco.toBbox(runs)],
+        "given_bbox": box.bbox,
+    }
+
+
+def _encoded(content: Any) -> bytes:
+    return json.dumps(content, ensure_ascii=False).encode("utf-8")

@@ -1,0 +1,172 @@
+"""Labelling: boxes become masks, over the engine, the executors and the run directory of `run`."""
+
+import inspect
+import json
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from ... import registry
+from ...errors import UserError
+from ...executors.executor import Watch
+from ...files import write_whole
+from ...planning.config import make_config
+from ...planning.plan import MethodPlan, Plan, make_plan
+from ...registry import Spec
+from ...simulators.openings import OPENINGS
+from ...store import environment
+from ...store.manifest import now, read_manifest
+from ...store.traces import read_traces
+from ..benchmark import OnStart, OnTrace, carry_out
+from .box_dataset import BoxDataset
+from .coco_file import write_labels
+
+#: A budget for every opening: a method that needs more than a box is told so, not of clicks.
+_CLICKS = max(len(kinds) for kinds in OPENINGS.values())
+#: The record, in the run directory, of which boxes it belongs to.
+_BOXES = "boxes.json"
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """What became of the boxes. out: the COCO file. parts: the run directory beside it.
+
+    boxes: how many there were to label. masks: how many have one, `empty` of them without a pixel.
+    crowds: annotations of crowds left out. failed: {status: boxes}; reasons: of some of them,
+    (instance, why).
+    """
+
+    out: Path
+    parts: Path
+    boxes: int
+    masks: int
+    empty: int
+    crowds: int
+    failed: dict[str, int]
+    reasons: list[tuple[str, str]]
+
+
+def label(
+    boxes: Path,
+    images: Path,
+    method: Any,
+    out: Path,
+    on_start: OnStart | None = None,
+    on_trace: OnTrace | None = None,
+    watch: Watch | None = None,
+    **options: Any,
+) -> Labelled:
+    """Turn the boxes of a file into masks, written to `out` as COCO JSON.
+
+    boxes, images: see `isegbench.datasets.boxes.Boxes`. method: one that opens with a box, named
+    as for a run. options: executor, workers, gpus_per_worker, ray_address, batch_size, limit,
+    time_limit and retry_failures of `planning.config.RunConfig`. on_start, on_trace, watch: as for
+    `workflows.benchmark.execute`.
+
+    What is finished is kept in OUT.parts, a run directory; the same call again goes on there, and
+    `out` appears, whole, at the end. A bad box costs itself. Raises UserError when the boxes or
+    the method cannot be used, or OUT.parts belongs to other boxes or settings.
+    """
+    parts = out.with_name(f"{out.name}.parts")
+    dataset: BoxDataset = registry.datasets.build(
+        Spec("boxes", None, {"path": boxes, "images": images})
+    )
+    simulator = "given-box"
+    config = make_config(
+        {
+            **options,
+            "methods": [method],
+            "datasets": [dataset],
+            "simulator": simulator,
+            "clicks": _CLICKS,
+            "save_masks": True,
+        }
+    )
+    plan = make_plan(config)
+    (planned,) = plan.methods
+    _refuse_other_openings(planned)
+    digest = dataset.digest()
+    _refuse_other_boxes(parts, digest, boxes)
+    carry_out(plan, parts, config, on_start, on_trace, watch=watch)
+    return _write(out, parts, plan, dataset, {"file": Path(boxes).name, "sha256": digest})
+
+
+def box_methods() -> list[str]:
+    """The registered methods that open with a box, as one would type them."""
+    found = []
+    for name, factory in registry.methods.items():
+        opening = inspect.signature(factory, eval_str=True).parameters.get("opening")
+        if opening is None:
+            found += [name] if getattr(factory, "opening", None) == "box" else []
+        elif opening.default == "box":
+            found.append(name)
+        elif get_origin(opening.annotation) is Literal and "box" in get_args(opening.annotation):
+            found.append(f"{name}:opening=box")
+    return found
+
+
+def _refuse_other_openings(method: MethodPlan) -> None:
+    if method.entry.opening != "box":
+        raise UserError(
+            f"method {method.name} opens with {method.entry.opening}, and boxes are all there is. "
+            f"These take a box: {', '.join(box_methods())}"
+        )
+
+
+def _refuse_other_boxes(parts: Path, digest: str, boxes: Path) -> None:
+    """Record which boxes a run directory belongs to, or see that they are the same."""
+    path = parts / _BOXES
+    try:
+        recorded = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+    except FileNotFoundError:
+        write_whole(path, json.dumps({"file": str(boxes), "sha256": digest}) + "\n")
+        return
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read: {error}; choose another --out") from error
+    if recorded != digest:
+        raise UserError(
+            f"{parts} holds masks of other boxes than those of {boxes}: choose another --out, or "
+            "delete that folder to start again"
+        )
+
+
+def _write(
+    out: Path, parts: Path, plan: Plan, dataset: BoxDataset, source: dict[str, Any]
+) -> Labelled:
+    """Write the masks that are there, and say what became of the boxes."""
+    (method,), (boxes,) = plan.methods, plan.datasets
+    wanted = {ref.name for ref in boxes.refs}
+    failures = _failures(parts, method.name, wanted)
+    failed = dict(Counter(failures.values()))
+    source = {**source, "boxes": len(wanted), "failed": len(failures), "crowds": dataset.crowds}
+    info = {"description": "masks from boxes, by isegbench", "date_created": now()}
+    info |= {"isegbench": environment.package_version(), "commit": environment.commit()}
+    info |= {"method": method.entry.model_dump(exclude={"departures"}), "source": source}
+    info["versions"] = read_manifest(parts).invocations[-1].versions
+    succeeded = wanted - failures.keys()
+    masks, empty = write_labels(out, dataset, parts, method.name, succeeded, info)
+    reasons = _reasons(parts, method.name, set(failures)) if failures else []
+    return Labelled(out, parts, len(wanted), masks, empty, dataset.crowds, failed, reasons)
+
+
+def _failures(parts: Path, method: str, wanted: set[str]) -> dict[str, str]:
+    """{instance: status} of those that failed."""
+    frame = read_traces(parts, categorical=True)
+    bad = frame[(frame["status"] != "ok") & (frame["method"] == method)]
+    pairs = zip(bad["instance"].astype(str), bad["status"].astype(str), strict=True)
+    return {instance: status for instance, status in pairs if instance in wanted}
+
+
+def _reasons(parts: Path, method: str, failed: set[str]) -> list[tuple[str, str]]:
+    """(instance, why) of the failed, the newest reason of each, in the order they failed."""
+    found: dict[str, str] = {}
+    with open(parts / "failures.jsonl", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                record = json.loads(line)
+            except ValueError:  # half a line, from a death
+                continue
+            if record["method"] == method and record["instance"] in failed:
+                found[record["instance"]] = record["error"]
+    return list(found.items())

@@ -1,0 +1,127 @@
+"""Recorded traces brought back to life: the masks that a run's clicks led to."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from ..engine import loop
+from ..errors import UserError, nearest
+from ..planning.config import make_config
+from ..planning.plan import plan_dataset, plan_method
+from ..simulator import Simulator
+from ..store.manifest import Manifest, read_manifest
+from ..store.traces import read_traces
+from ..types import Click, Instance, InstanceRef
+
+
+@dataclass
+class Replayed:
+    """What one trace looked like: steps are (clicks so far, (H, W) bool mask, IoU)."""
+
+    method: str
+    instance: Instance
+    steps: list[tuple[tuple[Click, ...], np.ndarray, float]] = field(default_factory=list)
+
+
+@dataclass
+class Recorded(Simulator):
+    """Plays the clicks of one trace; the first `opening` of them before the first prediction."""
+
+    clicks: list[Click]
+    opening: int
+
+    @classmethod
+    def of(cls, trace: pd.DataFrame) -> "Recorded":
+        """From the rows of one trace, those of its clicks up to the last that was answered.
+
+        Raises UserError when none was.
+        """
+        scored = trace["iou"].notna().to_numpy()
+        if not scored.any():
+            raise UserError(
+                f"{trace['method'].iloc[0]} failed on {trace['instance'].iloc[0]} before its "
+                "first prediction"
+            )
+        points = zip(trace["y"], trace["x"], trace["kind"], strict=True)
+        clicks = [Click(y, x, kind) for y, x, kind in points]
+        last = len(scored) - int(scored[::-1].argmax())
+        return cls(clicks[:last], int(scored.argmax()) + 1)
+
+    def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
+        return self.clicks[: self.opening]
+
+    def correct(self, instance, probabilities, mask, clicks, rng) -> Click | None:
+        return self.clicks[len(clicks)] if len(clicks) < len(self.clicks) else None
+
+
+def replay_instance(
+    directory: Path,
+    dataset: str,
+    instance: str,
+    method: str | None = None,
+    data_root: Path | None = None,
+) -> list[Replayed]:
+    """Run a run's methods again on the clicks they got on one instance.
+
+    method: only that one; else all of the run, in its order. The first seed is taken. Raises
+    UserError for names the run does not hold, and when the data or a method cannot be had.
+    """
+    manifest = read_manifest(directory)
+    frame = read_traces(directory)
+    for what, name, known in (
+        ("dataset", dataset, manifest.datasets),
+        ("method", method, manifest.methods),
+    ):
+        if name is not None and name not in known:
+            raise UserError(f"{directory} holds no {what} {name!r}: {nearest(name, known)}")
+    traces = frame[(frame["dataset"] == dataset) & (frame["instance"] == instance)]
+    if traces.empty:
+        known = frame.loc[frame["dataset"] == dataset, "instance"].unique()
+        raise UserError(
+            f"{directory} holds no instance {instance!r} of {dataset}: {nearest(instance, known)}"
+        )
+    ref = _find(manifest, dataset, instance, data_root)
+    wanted = [method] if method else list(manifest.methods)
+    return [
+        _replay(manifest, name, traces.loc[traces["method"] == name], ref)
+        for name in wanted
+        if name in set(traces["method"])
+    ]
+
+
+def _find(manifest: Manifest, dataset: str, instance: str, data_root: Path | None) -> InstanceRef:
+    entry = manifest.datasets[dataset]
+    recorded = manifest.invocations[-1].data_root if manifest.invocations else None
+    config = make_config(
+        {"methods": "-", "datasets": entry.spec, "data_root": data_root or recorded}
+    )
+    plan = plan_dataset(entry.spec, config)
+    for ref in plan.refs:
+        if ref.name == instance:
+            return ref
+    raise UserError(f"dataset {dataset} here holds no instance {instance!r}; is it the same data?")
+
+
+def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef) -> Replayed:
+    entry = manifest.methods[name]
+    trace = trace.loc[(trace["seed"] == trace["seed"].min()) & (trace["click"] > 0)]
+    if trace.empty:
+        raise UserError(f"{name} failed on {ref.name} before its first prediction")
+    recorded = Recorded.of(trace)
+    seed = int(trace["seed"].iloc[0])
+    method = plan_method(entry.spec).built
+    pairing = loop.Pairing(method, name, recorded, "replay", seed)
+    replayed: list[Replayed] = []
+
+    def observe(instance: Instance, so_far, mask: np.ndarray, iou: float) -> None:
+        if not replayed:
+            replayed.append(Replayed(name, instance))
+        replayed[0].steps.append((tuple(so_far), mask, iou))
+
+    settings = loop.Settings(clicks=len(recorded.clicks), threads=1)
+    (outcome,) = loop.run(pairing, [ref], settings, observe)
+    if not replayed:
+        raise UserError(f"{name} on {ref.name} cannot be shown: {outcome.error}")
+    return replayed[0]

@@ -1,0 +1,178 @@
+"""The timing pass: seconds per click of one interactive user, measured apart from a run.
+
+A run predicts for many at once, beside threads that score and simulate: its seconds say how fast
+a benchmark goes, not how long a person waits. Here one session at a time meets the method: batch
+1, nothing beside it, the device waited for before the clock is read, after a warm-up that does not
+count. The clicks are those the run recorded, so the work is the same.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..engine import loop
+from ..errors import UserError, nearest
+from ..files import write_whole
+from ..method import Method, Session
+from ..planning.config import make_config
+from ..planning.plan import plan_dataset, plan_method
+from ..store import environment
+from ..store.directory import exclusive
+from ..store.manifest import Manifest, now, read_manifest
+from ..store.timing import FILE, TIMING, read_timing
+from ..store.traces import read_traces
+from ..types import InstanceRef
+from .replay import Recorded
+
+#: Called with method, data set and instance before each is timed.
+OnInstance = Callable[[str, str, str], None]
+
+
+class _Timed(Method):
+    """A method with a clock around it; `seconds` holds what each prediction took."""
+
+    def __init__(self, method: Method) -> None:
+        self._method = method
+        self.opening, self.threshold = method.opening, method.threshold
+        self.corrections = method.corrections
+        # The engine asks the object; a class attribute cannot say it for another method.
+        self.__dict__["sees_truth"] = method.sees_truth
+        self.seconds: list[float] = []
+        self._begun = 0.0
+
+    def begin(self, session: Session) -> None:
+        _synchronise()
+        started = perf_counter()
+        self._method.begin(session)
+        _synchronise()
+        self._begun = perf_counter() - started
+
+    def predict(self, sessions: Sequence[Session]) -> Sequence[Any]:
+        _synchronise()
+        started = perf_counter()
+        maps = self._method.predict(sessions)
+        _synchronise()
+        # Looking at the image is part of the wait for the first mask.
+        self.seconds.append(perf_counter() - started + self._begun)
+        self._begun = 0.0
+        return maps
+
+
+def time_run(
+    directory: Path,
+    methods: Sequence[str] = (),
+    datasets: Sequence[str] = (),
+    instances: int = 10,
+    warm_up: int = 1,
+    data_root: Path | None = None,
+    on_instance: OnInstance | None = None,
+) -> pd.DataFrame:
+    """Time the methods of a run on its own clicks and write DIR/timing.parquet.
+
+    methods, datasets: of the run; all by default. instances: how many of each data set, spread
+    evenly over those with a whole trace. warm_up: how many of them are played once before, without
+    counting. Returns what the file now holds, columns TIMING; earlier measurements of the same
+    method and data set are replaced. Raises UserError for names the run does not hold, when no
+    trace is whole, and when the data or a method cannot be had.
+    """
+    if instances < 1 or warm_up < 0:
+        raise UserError("--instances must be at least 1, and --warm-up at least 0")
+    directory = Path(directory)
+    manifest, traces = read_manifest(directory), read_traces(directory)
+    chosen_methods = _chosen(directory, "method", methods, manifest.methods)
+    chosen_datasets = _chosen(directory, "dataset", datasets, manifest.datasets)
+    with exclusive(directory):
+        found = read_timing(directory)
+        for method in chosen_methods:
+            built = plan_method(manifest.methods[method].spec).built
+            for dataset in chosen_datasets:
+                mine = traces.loc[(traces["method"] == method) & (traces["dataset"] == dataset)]
+                if mine.empty:
+                    continue
+                refs = _refs(manifest, dataset, _spread(mine, instances), data_root)
+                rows = _time(built, method, mine, refs, warm_up, on_instance)
+                same = (found["method"] == method) & (found["dataset"] == dataset)
+                found = pd.concat([found.loc[~same], rows], ignore_index=True)
+                write_whole(directory / FILE, found.to_parquet(index=False))
+    if found.empty:
+        raise UserError(f"{directory} holds no whole trace to time a method on")
+    return found
+
+
+def _chosen(directory: Path, what: str, wanted: Sequence[str], known: dict[str, Any]) -> list[str]:
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"{directory} holds no {what} {name!r}: {nearest(name, known)}")
+    return list(wanted or known)
+
+
+def _spread(traces: pd.DataFrame, many: int) -> list[str]:
+    """Names of instances whose traces are ok, evenly spread over all of them."""
+    bad = set(traces.loc[traces["status"] != "ok", "instance"])
+    names = [name for name in traces["instance"].unique() if name not in bad]
+    if len(names) <= many:
+        return names
+    return [names[i] for i in np.linspace(0, len(names) - 1, many).round().astype(int)]
+
+
+def _refs(
+    manifest: Manifest, dataset: str, names: list[str], data_root: Path | None
+) -> list[InstanceRef]:
+    entry = manifest.datasets[dataset]
+    recorded = manifest.invocations[-1].data_root if manifest.invocations else None
+    config = make_config(
+        {"methods": "-", "datasets": entry.spec, "data_root": data_root or recorded}
+    )
+    known = {ref.name: ref for ref in plan_dataset(entry.spec, config).refs}
+    missing = [name for name in names if name not in known]
+    if missing:
+        raise UserError(f"dataset {dataset} here holds no instance {missing[0]!r}; other data?")
+    return [known[name] for name in names]
+
+
+def _time(
+    method: Method,
+    name: str,
+    traces: pd.DataFrame,
+    refs: list[InstanceRef],
+    warm_up: int,
+    on_instance: OnInstance | None,
+) -> pd.DataFrame:
+    timed = _Timed(method)
+    seed = int(traces["seed"].to_numpy().min())
+    traces = traces.loc[(traces["seed"] == seed) & (traces["click"] > 0)]
+    by_instance = dict(list(traces.groupby("instance", sort=False)))
+    rows: list[tuple] = []
+    for index, ref in enumerate([*refs[:warm_up], *refs]):
+        if on_instance and index >= warm_up:
+            on_instance(name, ref.dataset, ref.name)
+        recorded = Recorded.of(by_instance[ref.name])
+        timed.seconds.clear()
+        pairing = loop.Pairing(timed, name, recorded, "replay", seed)
+        settings = loop.Settings(clicks=len(recorded.clicks), threads=1)
+        (outcome,) = loop.run(pairing, [ref], settings)
+        if outcome.status != "ok":
+            raise UserError(f"{name} on {ref.name} cannot be timed: {outcome.error}")
+        if index < warm_up:
+            continue
+        before = [np.nan] * (recorded.opening - 1)
+        for click, seconds in enumerate([*before, *timed.seconds], start=1):
+            rows.append((name, ref.dataset, ref.name, click, seconds, _device(), now()))
+    return pd.DataFrame(rows, columns=list(TIMING))
+
+
+def _synchronise() -> None:
+    """Wait for the GPU, where one is in use."""
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.synchronize()
+
+
+def _device() -> str:
+    hardware = environment.hardware()
+    return ", ".join(hardware.get("gpus", [])) or str(hardware["processor"])

@@ -1,0 +1,157 @@
+"""Training: what a trainer is, what it is given, and how a TOML file describes a training.
+
+The harness reads the file, builds the data sets and hands their instances to the trainer that
+the file names; a trainer knows its networks, and reports what it does to a `Watch`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from .. import registry
+from ..errors import UserError
+from ..planning.config import Named, RunConfig, checked, read_toml
+from ..planning.plan import DatasetPlan, plan_dataset
+from ..store import environment
+from ..store.manifest import DatasetEntry
+from ..types import InstanceRef
+
+
+class TrainingConfig(BaseModel):
+    """What every training file says; a trainer's own model adds its keys.
+
+    trainer: a name in the registry `trainers`. datasets: one or more to train on, as in a
+    benchmark, one after the other. exclude: data sets whose images (by name) are left out, such
+    as the one to test on. distinct_images: an image that an earlier data set holds is not taken
+    from a later one again. validate_on: data sets scored while training. limit: the first N
+    instances of each data set to train on. data_root: the folder that holds the data sets.
+    trained_on: what the weights say they saw; by default the names of `datasets`. seed: of the
+    first weights, the order and the augmentation. out: the directory, made or resumed.
+    """
+
+    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
+
+    trainer: str
+    datasets: list[Named] = Field(min_length=1)
+    exclude: list[Named] = []
+    distinct_images: bool = False
+    validate_on: list[Named] = []
+    limit: int | None = Field(None, ge=1)
+    data_root: Path | None = None
+    trained_on: list[str] | None = None
+    seed: int = Field(0, ge=0)
+    out: Path
+
+    @field_validator("datasets", "exclude", "validate_on", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: Any) -> Any:
+        return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is trained on: the instances, and their data sets for the record.
+
+    trained_on: what the weights are to say they saw. datasets: name -> what the manifest of a
+    benchmark would say.
+    """
+
+    refs: Sequence[InstanceRef]
+    trained_on: tuple[str, ...]
+    datasets: dict[str, DatasetEntry]
+
+
+class Watch(Protocol):
+    """Whoever looks on while a trainer works."""
+
+    def start(self, steps: int, done: int) -> None:
+        """The training has `steps` steps, of which `done` were made before."""
+
+    def step(self, loss: float) -> None:
+        """One step was made, at this loss."""
+
+    def say(self, text: str) -> None:
+        """Something worth a line."""
+
+
+class Trainer(ABC):
+    """Trains one family of networks. Registered by name in `registry.trainers`.
+
+    Config: the model of its training files.
+    """
+
+    Config: ClassVar[type[TrainingConfig]] = TrainingConfig
+
+    @abstractmethod
+    def train(self, config: Any, material: Material, watch: Watch) -> Path:
+        """Train as `config`, a `Config`, says; resume what is in `config.out`.
+
+        Returns the file of the best weights. Raises UserError for what cannot be done.
+        """
+
+    @abstractmethod
+    def export(self, config: Any, file: Path) -> None:
+        """Write the best weights of a training that is there to `file`, small enough to ship.
+
+        The suffix says the format. Raises UserError when there are none.
+        """
+
+
+def read_training(path: Path, **given: Any) -> tuple[Trainer, TrainingConfig]:
+    """The trainer and the configuration that a TOML file describes.
+
+    given: values that win over the file's. Raises UserError naming file, line and key.
+    """
+    values, text = read_toml(path)
+    values |= given
+    name = values.get("trainer")
+    if not isinstance(name, str):
+        known = ", ".join(registry.trainers.names())
+        raise UserError(f'{path}: trainer is missing: write trainer = "..."; known: {known}')
+    trainer = registry.trainers.build(name)
+    if not isinstance(trainer, Trainer):
+        raise UserError(f"{path}: {name} is not a trainer")
+    return trainer, checked(trainer.Config, values, str(path), text)
+
+
+def gather(config: TrainingConfig) -> Material:
+    """The instances that a configuration names. Raises UserError when there are none."""
+    refs: list[InstanceRef] = []
+    names: list[str] = []
+    entries: dict[str, DatasetEntry] = {}
+    shut_out: set[str] = set()
+    for named in config.exclude:
+        shut_out |= {ref.image_name for ref in _plan(named, config, None).refs}
+    for named in config.datasets:
+        plan = _plan(named, config, config.limit)
+        kept = [ref for ref in plan.refs if ref.image_name not in shut_out]
+        refs += kept
+        names.append(plan.name)
+        key = plan.name if plan.name not in entries else f"{plan.name} {plan.entry.subset}"
+        entries[key] = plan.entry.model_copy(update={"planned": len(kept)})
+        if config.distinct_images:
+            shut_out |= {ref.image_name for ref in kept}
+    if not refs:
+        raise UserError("nothing is left to train on: exclude names every image of datasets")
+    trained_on = dict.fromkeys(names) if config.trained_on is None else config.trained_on
+    return Material(refs, tuple(trained_on), entries)
+
+
+def _plan(named: Named, config: TrainingConfig, limit: int | None) -> DatasetPlan:
+    asked = {"methods": ["-"], "datasets": [named], "data_root": config.data_root, "limit": limit}
+    return plan_dataset(named, checked(RunConfig, asked))
+
+
+def surroundings() -> dict[str, Any]:
+    """Package, versions, commit and hardware, for a training's record."""
+    return {
+        "isegbench": environment.package_version(),
+        "commit": environment.commit(),
+        "command": environment.command(),
+        "versions": environment.versions(),
+        "hardware": environment.hardware(),
+    }

@@ -1,0 +1,1 @@
+"""Methods without learned weights that segment by colour and contrast, and what only they share."""

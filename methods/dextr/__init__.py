@@ -1,0 +1,1 @@
+"""DEXTR: extreme points. The network itself is in `nets`."""

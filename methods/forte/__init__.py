@@ -1,0 +1,1 @@
+"""Forte's network for 99% accuracy. The network itself is in `nets`."""

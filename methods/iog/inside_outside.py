@@ -1,0 +1,120 @@
+"""What IOG's methods share: from clicks to a network's input, and from its output to a map."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import torch
+from scipy.special import expit
+
+from ...harness.downloads.weights import WeightsFile
+from ...harness.errors import MethodError, UserError
+from ...harness.method import Method, Paper, Session, UsedWeights
+from ..processing.boxes import Box, box_of
+from ..processing.byte_scale import byte_scaled
+from ..runtime.device import to_device, to_host
+from ..runtime.execution import Execution
+from .guidance import RELEASED_SIDE, Opening, opening_guidance
+from .released_simulator import ReleasedMap, view_point
+from .view import View
+
+Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
+
+#: image: clicks on image pixels. released: the released scripts, quirks included.
+Protocol = Literal["image", "released"]
+
+
+class InsideOutside(Method, ABC):
+    """A method that opens with a box and a point inside it, and predicts in a square view."""
+
+    opening = "inside-outside"
+    threaded = True
+    paper = Paper(
+        "Interactive Object Segmentation with Inside-Outside Guidance",
+        "S. Zhang, J. H. Liew, Y. Wei, S. Wei, Y. Zhao",
+        2020,
+        "https://openaccess.thecvf.com/content_CVPR_2020/html/Zhang_Interactive_Object_Segmentation_With_Inside-Outside_Guidance_CVPR_2020_paper.html",
+    )
+    #: As it is called in the registry.
+    name: str
+    #: Of the network's view, in pixels.
+    side: int
+
+    def __init__(
+        self, protocol: Protocol, threshold: float, execution: Execution, side: int
+    ) -> None:
+        if protocol == "released" and side != RELEASED_SIDE:
+            raise UserError(
+                f"{self.name}: protocol=released needs a network with {RELEASED_SIDE}-pixel sides, "
+                f"but this one has {side}; use protocol=image"
+            )
+        self.protocol = protocol
+        self.threshold = threshold
+        self.execution = execution
+        self.device = execution.device
+        self.side = side
+
+    def begin(self, session: Session) -> None:
+        """Crop and draw the opening: the view, and (5, side, side) float32 on the device."""
+        view, opening = self._look(session)
+        picture = view.picture(session.image).transpose(2, 0, 1)
+        maps = opening_guidance(opening, self.side)
+        session.memory["view"] = view
+        session.memory["input"] = to_device(np.concatenate([picture, maps]), self.device)
+
+    def batch_key(self, session: Session) -> str:
+        """Every view has the same size."""
+        return self.name
+
+    def predict(self, sessions: Sequence[Session]) -> list[np.ndarray]:
+        return [finish() for finish in self.launch(sessions)]
+
+    def launch(self, sessions: Sequence[Session]) -> list[Callable[[], np.ndarray]]:
+        with torch.inference_mode(), self.execution.computing():
+            logits = to_host(self._logits(sessions)[:, 0].float())
+        return [partial(self._finish, logits, *pair) for pair in enumerate(sessions)]
+
+    def _finish(self, logits: Callable[[], np.ndarray], index: int, session: Session) -> np.ndarray:
+        """The (H, W) map of one session, from (N, side, side) float32 logits in the views."""
+        in_view = expit(logits()[index])
+        values = session.memory["view"].in_image(in_view, session.shape)
+        if self.protocol == "released":
+            return ReleasedMap.of(byte_scaled(values), in_view)
+        # Cubic resizing overshoots.
+        return values.clip(0, 1)
+
+    @abstractmethod
+    def _logits(self, sessions: Sequence[Session]) -> torch.Tensor:
+        """(N, 1, side, side) logits of the newest prediction."""
+
+    def _inputs(self, sessions: Sequence[Session]) -> torch.Tensor:
+        return torch.stack([session.memory["input"] for session in sessions])
+
+    def _look(self, session: Session) -> tuple[View, Opening]:
+        """The view that a session's opening asks for, and the opening in it."""
+        ends = [click for click in session.clicks if click.kind == "corner"]
+        inside = next((click for click in session.clicks if click.kind == "positive"), None)
+        if len(ends) != 2 or inside is None:
+            raise MethodError(
+                f"{self.name} needs 2 corners of a box and a positive click inside it, got "
+                f"{', '.join(click.kind for click in session.clicks)}"
+            )
+        view = View(box_of(np.array([click.pixel for click in ends])), self.side)
+        if self.protocol == "image":
+            return view, Opening(view.point(inside.y, inside.x), view.tight_box())
+        (top, left), (bottom, right) = (view_point(click) for click in ends)
+        return view, Opening(view_point(inside), Box(top, left, bottom, right))
+
+
+def depth_of(backbone: Backbone | None) -> int | None:
+    """The number in a backbone's name."""
+    return None if backbone is None else int(backbone.removeprefix("resnet"))
+
+
+def used_weights(file: WeightsFile, trained_on: tuple[str, ...] | None) -> UsedWeights:
+    """What a row says about its weights; trained_on: what the checkpoint says of itself, which
+    counts where nobody has told of the file."""
+    known = file.trained_on if file.trained_on is not None else trained_on
+    return UsedWeights(file.name, file.sha256, known or ())

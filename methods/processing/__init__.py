@@ -1,0 +1,2 @@
+"""What several methods do before and after a network: boxes, crops, zoom-in, flips, point maps.
+No weights."""

@@ -1,0 +1,102 @@
+"""The released checkpoints, as their authors' pages name them. No page publishes a checksum.
+
+SBD annotates images of PASCAL VOC 2011, which VOC 2012 contains. "SBD" weights saw SBD's training
+part, and with it images of VOC; "PASCAL" ones VOC's training part, and with it images of SBD;
+"PASCAL + SBD" ones both parts of SBD but for VOC's validation images.
+"""
+
+from ..harness.downloads.weights import WeightsEntry, register
+
+_SBD = ("sbd:split=train", "voc")
+_PASCAL = ("voc:split=train", "sbd")
+_COCO_LVIS = ("coco", "lvis")
+
+_FBRS = "https://github.com/saic-vul/fbrs_interactive_segmentation/releases/download/v1.0"
+_RITM = "https://github.com/saic-vul/ritm_interactive_segmentation/releases/download/v1.0"
+_DEXTR = "https://data.vision.ee.ethz.ch/kmaninis/share/DEXTR/Downloads/models"
+
+
+def _released(system: str, base: str, megabytes: dict[str, float | None]) -> None:
+    """Checkpoints behind direct addresses; the stem of a file tells what it was trained on."""
+    for stem, size in megabytes.items():
+        named = {"lvis": _COCO_LVIS, "coco": ("coco",), "pascal": _PASCAL, "sbd": _SBD}
+        trained_on = next(sets for part, sets in named.items() if part in stem)
+        file_name = f"{stem}.pth"
+        register(
+            WeightsEntry(
+                stem, system, trained_on, file_name, url=f"{base}/{file_name}", megabytes=size
+            )
+        )
+
+
+_released("dextr", _DEXTR, {"dextr_pascal-sbd": None, "dextr_pascal": None, "dextr_coco": None})
+_released(
+    "fbrs",
+    _FBRS,
+    {
+        "resnet34_dh128_sbd": 89,
+        "resnet50_dh128_sbd": 120,
+        "resnet101_dh256_sbd": 223,
+        "hrnet18_ocr64_sbd": 39,
+        "hrnet32_ocr128_sbd": 119,
+        "resnet50_dh128_lvis": 120,
+        "hrnet32_ocr128_lvis": 119,
+    },
+)
+_released(
+    "ritm",
+    _RITM,
+    {
+        "sbd_h18_itermask": 38.8,
+        "coco_lvis_h18_baseline": 38.8,
+        "coco_lvis_h18s_itermask": 16.5,
+        "coco_lvis_h18_itermask": 38.8,
+        "coco_lvis_h32_itermask": 119,
+    },
+)
+
+for _entry in (
+    WeightsEntry(
+        "IOG_PASCAL_SBD",
+        "iog",
+        _PASCAL,
+        "IOG_PASCAL_SBD.pth",
+        drive_id="1Lm1hhMhhjjnNwO4Pf7SC6tXLayH2iH0l",
+    ),
+    WeightsEntry(
+        "IOG_PASCAL",
+        "iog",
+        _PASCAL,
+        "IOG_PASCAL.pth",
+        drive_id="1GLZIQlQ-3KUWaGTQ1g_InVcqesGfGcpW",
+    ),
+    WeightsEntry(
+        "IOG_PASCAL_SBD_REFINEMENT",
+        "iog-refine",
+        _PASCAL,
+        "IOG_PASCAL_SBD_REFINEMENT.pth",
+        drive_id="1VdOFUZZbtbYt9aIMugKhMKDA6EuqKG30",
+    ),
+    WeightsEntry(
+        "fcfi_resnet101",
+        "fcfi",
+        _SBD,
+        drive_id="1bxfaDRZAv7qNfHZXtVeNken2ndpFJ7BF",
+        megabytes=224,
+    ),
+    WeightsEntry(
+        "fcfi_hrnet18s",
+        "fcfi",
+        _COCO_LVIS,
+        drive_id="1RzUKXWIydewf6qZy48HyLoU21arOVZg2",
+        megabytes=39.5,
+    ),
+    WeightsEntry(
+        "forte_r50",
+        "forte",
+        ("synthetic", *_SBD),
+        drive_id="1nJMTXSlprm5FQaQA5gfyU8CbSEX8ghzJ",
+        megabytes=144,
+    ),
+):
+    register(_entry)

@@ -1,0 +1,60 @@
+"""Which device a method computes on."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+import torch
+
+from ...harness.errors import UserError
+
+#: auto: a GPU where there is one.
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def resolve_device(name: Device) -> torch.device:
+    """The torch device of that name. Raises UserError for cuda where there is none.
+
+    Convolutions on a GPU then keep all 24 bits of float32: torch's default (TF32) keeps 11, and
+    clicks would differ from those on a CPU.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("device=cuda: torch sees no GPU here; use device=cpu or device=auto")
+    if name == "cuda":
+        torch.backends.cudnn.allow_tf32 = False
+    return torch.device(name)
+
+
+def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """An array as a tensor on a device; on a CPU the two share memory.
+
+    To a GPU it goes through page-locked memory and in the order of the thread's other work there,
+    so that no other thread has to wait.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def to_host(tensor: torch.Tensor) -> Callable[[], np.ndarray]:
+    """Start to bring a tensor here; returns a function that waits for it and gives the array.
+
+    On a CPU the array shares the tensor's memory. From a GPU the copy follows what the device has
+    been given up to now, not what it is given while somebody waits.
+    """
+    if tensor.device.type != "cuda":
+        array = tensor.cpu().numpy()
+        return lambda: array
+    here = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+    here.copy_(tensor, non_blocking=True)
+    arrived = torch.cuda.Event(blocking=True)
+    arrived.record(torch.cuda.current_stream(tensor.device))
+
+    def wait() -> np.ndarray:
+        arrived.synchronize()
+        return here.numpy()
+
+    return wait

@@ -1,0 +1,5 @@
+"""`python -m isegbench`: the command line without its script."""
+
+from .harness.cli import main
+
+main()

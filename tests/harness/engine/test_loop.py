@@ -1,0 +1,331 @@
+import dataclasses
+import time
+from concurrent.futures import wait
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from isegbench import harness
+from isegbench.harness.dataset import Dataset
+from isegbench.harness.engine import loop
+from isegbench.harness.errors import UserError
+from isegbench.harness.method import Method
+from isegbench.harness.metrics.scores import boundary_iou
+from isegbench.harness.simulators.largest_error import LargestError
+from isegbench.harness.types import IGNORED, Blob, Click, instance_from_arrays
+
+STABLE = [
+    *("method", "dataset", "simulator", "seed", "instance", "click"),
+    *("y", "x", "kind", "iou", "status"),
+]
+
+
+def brute_force_iou(mask, truth):
+    pairs = [(m, t) for m, t in zip(mask.ravel(), truth.ravel(), strict=True) if t != IGNORED]
+    union = sum(bool(m) or t == 1 for m, t in pairs)
+    return sum(bool(m) and t == 1 for m, t in pairs) / union
+
+
+def test_the_loop_equals_a_plain_one_written_down(discs, nearest_seed):
+    frame = harness.run(nearest_seed, discs(3), clicks=5)
+    method, simulator = nearest_seed(), LargestError()
+    for ref in discs(3).instances():
+        instance = ref.load()
+        rng = np.random.default_rng(0)
+        clicks = simulator.open(instance, "click", rng)
+        scores = []
+        while True:
+            session = loop.Session(instance.image, tuple(clicks))
+            mask = method.predict_one(session) > 0.5
+            scores.append(brute_force_iou(mask, instance.mask))
+            click = simulator.correct(instance, None, mask, clicks, rng)
+            if len(clicks) == 5 or click is None:
+                break
+            clicks.append(click)
+        got = frame[frame.instance == ref.name]
+        assert got.iou.tolist() == scores
+        assert list(zip(got.y, got.x, got.kind, strict=True)) == [
+            (c.y, c.x, c.kind) for c in clicks
+        ]
+
+
+@pytest.mark.parametrize("simulator", ["largest-error", "random-error", "random-error:jitter=3"])
+def test_results_do_not_depend_on_batch_order_or_threads(discs, nearest_seed, simulator):
+    class Reversed(Dataset):
+        name = "discs"
+
+        def instances(self):
+            return discs(7).instances()[::-1]
+
+    frames = [
+        harness.run(nearest_seed, dataset, simulator, clicks=6, seeds=2, batch_size=batch)
+        for dataset, batch in ((discs(7), 1), (discs(7), 3), (discs(7), 64), (Reversed(), 2))
+    ]
+    for frame in frames[1:]:
+        pd.testing.assert_frame_equal(frames[0][STABLE], frame[STABLE])
+    by_seed = [frames[0][frames[0].seed == seed] for seed in (0, 1)]
+    if simulator != "largest-error":
+        assert by_seed[0].y.tolist() != by_seed[1].y.tolist()
+
+
+def test_nothing_is_lost_when_a_full_pool_finishes_at_once(discs, monkeypatch):
+    monkeypatch.setattr(loop, "wait", lambda working, return_when: wait(working))
+    broken = [dataclasses.replace(ref, image=Blob(b"no image")) for ref in discs(11).instances()]
+    pairing = loop.Pairing(Method(), "m", LargestError(), "s")
+    traces = list(loop.run(pairing, broken, loop.Settings()))
+    assert sorted(trace.instance for trace in traces) == sorted(ref.name for ref in broken)
+    assert {trace.status for trace in traces} == {"data-failed"}
+
+
+def test_batches_share_a_key_and_stay_within_the_size(discs, nearest_seed):
+    seen = []
+
+    class Recording(nearest_seed):
+        def predict(self, sessions):
+            seen.append([session.shape for session in sessions])
+            return super().predict(sessions)
+
+    harness.run(Recording, discs(12), clicks=4, batch_size=4)
+    assert all(len(set(shapes)) == 1 and len(shapes) <= 4 for shapes in seen)
+    assert max(map(len, seen)) == 4
+
+
+def test_boundary_iou_is_scored_when_asked_for(discs, nearest_seed, tmp_path):
+    options = {"clicks": 4, "out": tmp_path / "o", "boundary_iou": True}
+    frame = harness.run(nearest_seed, discs(4), limit=3, **options)
+    plain = harness.run(nearest_seed, discs(4), limit=3, clicks=4)
+    assert "boundary_iou" not in plain
+    pd.testing.assert_frame_equal(frame[STABLE], plain[STABLE])
+    assert frame.columns[-1] == "boundary_iou"
+    method = nearest_seed()
+    for ref in discs(3).instances():
+        instance = ref.load()
+        trace = frame[frame.instance == ref.name]
+        clicks = [Click(*c) for c in zip(trace.y, trace.x, trace.kind, strict=True)]
+        for number, score in enumerate(trace.boundary_iou, start=1):
+            session = loop.Session(instance.image, tuple(clicks[:number]))
+            mask = method.predict_one(session) > 0.5
+            assert score == boundary_iou(mask, instance.mask)
+    with pytest.raises(UserError, match="kept: boundary_iou: True in the run, now False"):
+        harness.run(nearest_seed, discs(4), clicks=4, out=tmp_path / "o")
+    assert len(harness.run(nearest_seed, discs(4), **options)) > len(frame)
+
+
+def test_a_trace_ends_at_the_target_or_when_nothing_is_wrong(discs, nearest_seed):
+    frame = harness.run(nearest_seed, discs(4), stop_at=0.6)
+    for _, trace in frame.groupby("instance"):
+        assert (trace.iou.iloc[:-1] < 0.6).all()
+        assert trace.iou.iloc[-1] >= 0.6
+    perfect = harness.run("oracle", discs(4))
+    assert perfect.click.tolist() == [1] * 4
+    assert perfect.iou.tolist() == [1.0] * 4
+
+
+def test_clicks_before_the_first_prediction_have_no_score(discs):
+    class Boxed(Method):
+        opening = "inside-outside"
+        corrections = False
+
+        def predict_one(self, session):
+            assert [c.kind for c in session.clicks] == ["corner", "corner", "positive"]
+            return np.ones(session.shape, np.float32)
+
+    frame = harness.run(Boxed, discs(2))
+    assert frame.click.tolist() == [1, 2, 3] * 2
+    assert frame.iou.isna().tolist() == [True, True, False] * 2
+    assert frame.predict_seconds.isna().tolist() == [True, True, False] * 2
+
+
+def test_what_a_method_sees(discs):
+    class Looking(Method):
+        def begin(self, session):
+            session.memory["begun"] = session.memory.get("begun", 0) + 1
+
+        def predict_one(self, session):
+            assert session.memory["begun"] == 1
+            assert session.dataset == "discs"
+            assert session.truth is None
+            assert not session.image.flags.writeable
+            if len(session.clicks) == 1:
+                assert session.previous is None
+            else:
+                assert session.previous.flat[0] == len(session.clicks) / 100 - 0.01
+            probabilities = np.zeros(session.shape, np.float32)
+            probabilities.flat[0] = len(session.clicks) / 100
+            return probabilities
+
+    assert (harness.run(Looking, discs(3), clicks=4).status == "ok").all()
+
+
+def ones(session, dtype=np.float32):
+    return np.ones(session.shape, dtype)
+
+
+MISBEHAVIOUR = {
+    "raises": (lambda s: 1 / 0, "ZeroDivisionError: division by zero"),
+    "nan": (lambda s: ones(s) * np.nan, "NaN in .* pixel"),
+    "shape": (lambda s: np.ones((3, 4), np.float32), r"shape \(3, 4\); must be the image's"),
+    "dtype": (lambda s: ones(s, np.float64), "dtype float64; must be float32"),
+    "bool": (lambda s: ones(s, bool), "dtype bool; must be float32"),
+    "range": (lambda s: ones(s) * 255, r"values from 255 to 255; must lie in \[0, 1\]"),
+    "none": (lambda s: None, "returned NoneType; must be a NumPy array or a torch tensor"),
+    "torch": (lambda s: torch.ones(s.shape, dtype=torch.float64), "dtype torch.float64"),
+    "torch-nan": (lambda s: torch.ones(s.shape) * float("nan"), "NaN in"),
+}
+
+
+@pytest.mark.parametrize("batch_size", [1, 4])
+@pytest.mark.parametrize("what", MISBEHAVIOUR)
+def test_misbehaviour_costs_one_instance_and_says_why(
+    tmp_path, discs, nearest_seed, what, batch_size
+):
+    misbehave, complaint = MISBEHAVIOUR[what]
+
+    class Sometimes(nearest_seed):
+        def predict_one(self, session):
+            if session.seed == spoiled and len(session.clicks) == 3:
+                return misbehave(session)
+            return super().predict_one(session)
+
+    spoiled = loop.method_seed(0, "discs", "disc2")
+    options = {"clicks": 5, "batch_size": batch_size}
+    frame = harness.run(Sometimes, discs(5), out=tmp_path / "run", **options)
+    sound = harness.run(nearest_seed, discs(5), **options)
+    others = frame.instance != "disc2"
+    columns = [column for column in STABLE if column != "method"]
+    pd.testing.assert_frame_equal(
+        frame[others][columns].reset_index(drop=True),
+        sound[sound.instance != "disc2"][columns].reset_index(drop=True),
+    )
+    bad = frame[~others]
+    assert bad.status.tolist() == ["ok", "ok", "method-failed"]
+    assert bad.iou.isna().tolist() == [False, False, True]
+    assert pd.Series((tmp_path / "run" / "failures.jsonl").read_text()).str.contains(
+        complaint.replace('"', '\\"')
+    )[0]
+
+
+def test_a_wrong_number_of_maps_is_found(discs):
+    class TooMany(Method):
+        def predict(self, sessions):
+            return [ones(session) for session in sessions] * 2
+
+    assert (harness.run(TooMany, discs(2)).status == "method-failed").all()
+
+
+def test_begin_and_batch_key_may_fail_too(discs, nearest_seed):
+    class NoBegin(nearest_seed):
+        def begin(self, session):
+            raise RuntimeError("no")
+
+    class NoKey(nearest_seed):
+        def batch_key(self, session):
+            return ["unhashable"]
+
+    assert (harness.run(NoBegin, discs(2)).status == "method-failed").all()
+    assert (harness.run(NoKey, discs(2), batch_size=2).status == "method-failed").all()
+
+
+def test_a_prediction_that_takes_too_long_is_timed_out(discs, nearest_seed):
+    class Slow(nearest_seed):
+        def predict_one(self, session):
+            if session.seed == loop.method_seed(0, "discs", "disc1"):
+                time.sleep(0.3)
+            return super().predict_one(session)
+
+    frame = harness.run(Slow, discs(3), clicks=2, time_limit=0.2)
+    assert frame[frame.instance == "disc1"].status.tolist() == ["timed-out"]
+    assert (frame[frame.instance != "disc1"].status == "ok").all()
+
+
+def test_unusable_instances_cost_themselves(discs, nearest_seed):
+    image = np.zeros((8, 9, 3), np.uint8)
+
+    class Broken(Dataset):
+        name = "broken"
+
+        def instances(self):
+            return [
+                *discs(1).instances(),
+                instance_from_arrays("broken", "empty", image, np.zeros((8, 9), np.uint8)),
+                instance_from_arrays("broken", "size", image, np.ones((9, 9), np.uint8)),
+            ]
+
+    frame = harness.run(nearest_seed, Broken(), clicks=2)
+    assert frame.groupby("instance").status.last().to_dict() == {
+        "disc0": "ok",
+        "empty": "data-failed",
+        "size": "data-failed",
+    }
+    assert frame[frame.status == "data-failed"].click.tolist() == [0, 0]
+
+
+def test_tensors_are_scored_like_arrays(discs, nearest_seed):
+    class Tensors(nearest_seed):
+        def predict_one(self, session):
+            assert session.previous is None or isinstance(session.previous, torch.Tensor)
+            return torch.from_numpy(super().predict_one(session))
+
+    columns = [column for column in STABLE if column != "method"]
+    pd.testing.assert_frame_equal(
+        harness.run(Tensors, discs(3), clicks=4)[columns],
+        harness.run(nearest_seed, discs(3), clicks=4)[columns],
+    )
+
+
+def test_a_bug_in_a_simulator_is_nobodys_score(discs, nearest_seed):
+    class Lost(LargestError):
+        def correct(self, instance, probabilities, mask, clicks, rng):
+            raise RuntimeError("where am I")
+
+    frame = harness.run(nearest_seed, discs(1), Lost())
+    assert frame.status.tolist() == ["simulator-failed"]
+    assert frame.iou.notna().all()
+
+
+class SmallMemory(Method):
+    """Has room for three sessions at a time, on a device whose memory overflows as torch's does."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def predict(self, sessions):
+        if not self.sizes:
+            time.sleep(0.3)  # meanwhile the others get ready, and full batches follow
+        self.sizes.append(len(sessions))
+        if len(sessions) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+        return [np.ones(session.shape, np.float32) for session in sessions]
+
+    def batch_key(self, session):
+        return None
+
+
+def test_a_batch_too_large_for_the_memory_is_halved_and_the_size_remembered(discs):
+    method = SmallMemory()
+    settings = loop.Settings(clicks=2, batch_size=12, threads=1)
+    pairing = loop.Pairing(method, "m", LargestError(), "s")
+    traces = list(loop.run(pairing, discs(24).instances(), settings))
+    assert sorted(trace.status for trace in traces) == ["ok"] * 24
+    assert pairing.fits == {None: 3}
+    too_large = [size for size in method.sizes if size > 3]
+    assert too_large == [12, 6, 6], "one batch is halved until it fits; no later one is too large"
+    assert sum(size for size in method.sizes if size <= 3) == 24 * 2
+
+
+def test_one_session_too_large_for_the_memory_costs_itself_alone(discs):
+    class Never(SmallMemory):
+        def predict(self, sessions):
+            if any(session.seed == self.bad for session in sessions):
+                raise RuntimeError("CUDA error: out of memory")
+            return [np.ones(session.shape, np.float32) for session in sessions]
+
+    method = Never()
+    method.bad = loop.method_seed(0, "discs", "disc3")
+    settings = loop.Settings(clicks=1, batch_size=4, threads=1)
+    pairing = loop.Pairing(method, "m", LargestError(), "s")
+    failed = [t for t in loop.run(pairing, discs(8).instances(), settings) if t.status != "ok"]
+    assert [(trace.instance, trace.status) for trace in failed] == [("disc3", "method-failed")]
+    assert "out of memory" in failed[0].error
