@@ -43,6 +43,36 @@ class Click:
         return round(self.y), round(self.x)
 
 
+@dataclass(frozen=True)
+class Box:
+    """A rectangle of whole pixels: y before x, and all four sides inclusive.
+
+    It may reach beyond the image. This is the only rectangle in the package.
+    """
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        return self.bottom - self.top + 1
+
+    @property
+    def width(self) -> int:
+        return self.right - self.left + 1
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns of an array that starts at (0, 0); for a box inside the array."""
+        return slice(self.top, self.bottom + 1), slice(self.left, self.right + 1)
+
+    def grown(self, margin: int) -> "Box":
+        """The box with `margin` more pixels on every side (fewer, if negative)."""
+        return Box(self.top - margin, self.left - margin, self.bottom + margin, self.right + margin)
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One image with one ground-truth mask, loaded.

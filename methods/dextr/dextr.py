@@ -12,9 +12,9 @@ from torch.nn import functional
 from ...harness.downloads.weights import resolve, used
 from ...harness.errors import MethodError
 from ...harness.method import Method, Paper, Session
-from ...harness.types import Click
+from ...harness.types import Box, Click
 from ..nets.dextr import DEXTRNet
-from ..processing.boxes import Box, box_of, crop, paste
+from ..processing.boxes import box_of, crop, paste
 from ..processing.byte_scale import byte_scaled
 from ..processing.gaussian_points import gaussian_map
 from ..runtime.checkpoint_file import fit, load_state

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...harness.simulators.distance.region import innermost
-from ..processing.boxes import Box, box_of
+from ...harness.types import Box
+from ..processing.boxes import box_of
 from ..processing.gaussian_points import FULL_WIDTH, gaussian_map
 
 #: Side of the released networks' view, and how far the corners lie outside the object in it.

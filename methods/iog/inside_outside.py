@@ -12,7 +12,8 @@ from scipy.special import expit
 from ...harness.downloads.weights import WeightsFile
 from ...harness.errors import MethodError, UserError
 from ...harness.method import Method, Paper, Session, UsedWeights
-from ..processing.boxes import Box, box_of
+from ...harness.types import Box
+from ..processing.boxes import box_of
 from ..processing.byte_scale import byte_scaled
 from ..runtime.device import to_device, to_host
 from ..runtime.execution import Execution

@@ -8,8 +8,9 @@ import torch
 from ...harness.downloads.weights import resolve
 from ...harness.errors import MethodError, UserError
 from ...harness.method import Session, UsedWeights
+from ...harness.types import Box
 from ..nets.iog import IOGNet
-from ..processing.boxes import Box, box_of
+from ..processing.boxes import box_of
 from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
 from .checkpoint import Saved, read_checkpoint

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from ..processing.boxes import Box, crop, paste
+from ...harness.types import Box
+from ..processing.boxes import crop, paste
 
 #: How far the crop reaches beyond the object's tight box, in image pixels.
 MARGIN = 30

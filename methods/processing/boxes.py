@@ -1,33 +1,10 @@
 """Boxes around an object: cropping beyond the image's border, and pasting back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from ...harness.types import Click
-
-
-@dataclass(frozen=True)
-class Box:
-    """A box of whole pixels, all four sides inclusive; it may reach beyond the image."""
-
-    top: int
-    left: int
-    bottom: int
-    right: int
-
-    @property
-    def height(self) -> int:
-        return self.bottom - self.top + 1
-
-    @property
-    def width(self) -> int:
-        return self.right - self.left + 1
-
-    def grown(self, margin: int) -> "Box":
-        """The box with `margin` more pixels on every side (fewer, if negative)."""
-        return Box(self.top - margin, self.left - margin, self.bottom + margin, self.right + margin)
+from ...harness.types import Box, Click
 
 
 def box_of(pixels: np.ndarray) -> Box:

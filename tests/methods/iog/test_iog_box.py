@@ -23,12 +23,11 @@ from isegbench.harness.executors.ray.shipping import carried_files
 from isegbench.harness.method import Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
-from isegbench.harness.types import Click
+from isegbench.harness.types import Box, Click
 from isegbench.harness.workflows.label.label import label
 from isegbench.methods.iog.checkpoint import save_network
 from isegbench.methods.iog.iog_box import IOGBox, inside_point
 from isegbench.methods.nets.iog import IOGNet
-from isegbench.methods.processing.boxes import Box
 
 SIDE = 64
 

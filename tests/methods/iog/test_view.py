@@ -4,6 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import distance_transform_edt
 
+from isegbench.harness.types import Box
 from isegbench.methods.iog.guidance import (
     INSIDE,
     OUTSIDE,
@@ -14,7 +15,7 @@ from isegbench.methods.iog.guidance import (
     with_click,
 )
 from isegbench.methods.iog.view import MARGIN, View
-from isegbench.methods.processing.boxes import Box, box_of
+from isegbench.methods.processing.boxes import box_of
 
 views = st.builds(
     lambda top, left, height, width, side: View(Box(top, left, top + height, left + width), side),

@@ -2,7 +2,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from isegbench.methods.processing.boxes import Box, box_of, crop, paste
+from isegbench.harness.types import Box
+from isegbench.methods.processing.boxes import box_of, crop, paste
 
 sides = st.integers(-6, 12)
 
