@@ -1,23 +1,52 @@
-"""What mkdocs calls while it builds: puts what the code says of itself where a page asks for it.
+"""Fill the generated parts of the pages: `python docs/fill.py`, or with `--check` compare only.
 
-A page asks with a comment on a line of its own, such as `<!-- methods -->`; the words are the keys
-of GENERATED. A comment with a word that is not one of them ends the build.
+A generated part stands between two comments on lines of their own, such as `<!-- methods -->` and
+`<!-- /methods -->`. The first names a key of GENERATED, and its arguments if it has any. The test
+suite checks that every page is filled, so the pages read the same in the repository and on the
+site.
 """
 
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
-_ASKED = re.compile(r"^<!-- (\S+)(?: (.*?))? -->$", re.MULTILINE)
-_EXAMPLE = "\b"  # how the command line's help marks lines that are not to be filled
+ROOT = Path(__file__).resolve().parents[1]
+_PART = re.compile(r"^<!-- (\S+)(?: (.*?))? -->\n(.*?)^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
+_EXAMPLE = "\b"  # marks lines in the help of the command line that are not filled
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Replace every comment by what it asks for. Called by mkdocs for each page."""
-    return _ASKED.sub(lambda asked: GENERATED[asked[1]](*(asked[2] or "").split()), markdown)
+def pages() -> list[Path]:
+    """The files that may hold generated parts."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def filled(text: str) -> str:
+    """A page's text with every generated part made anew. Raises KeyError for an unknown key."""
+
+    def part(found: re.Match[str]) -> str:
+        opening = found[0].partition("\n")[0]
+        content = GENERATED[found[1]](*(found[2] or "").split()).strip("\n")
+        return f"{opening}\n{content}\n<!-- /{found[1]} -->"
+
+    return _PART.sub(part, text)
+
+
+def main() -> None:
+    stale = []
+    for page in pages():
+        text = page.read_text(encoding="utf-8")
+        if (new := filled(text)) != text:
+            stale.append(page.relative_to(ROOT).as_posix())
+            if "--check" not in sys.argv:
+                page.write_text(new, encoding="utf-8")
+    if stale:
+        print("filled:" if "--check" not in sys.argv else "not current:", *stale)
+    sys.exit(bool(stale) and "--check" in sys.argv)
 
 
 def methods() -> str:
@@ -132,7 +161,7 @@ def _documented(value: Any, name: str) -> Iterator[str]:
     from isegbench import harness
 
     kind = "class " if inspect.isclass(value) else ""
-    yield f"### {kind}{name} {{ #{value.__module__}.{name} }}\n"
+    yield f'<a id="{value.__module__}.{name}"></a>\n\n### {kind}{name}\n'
     place = "isegbench.harness" if name in harness.__all__ else value.__module__
     yield f"```python\nfrom {place} import {name}\n{_signature(value, name)}\n```\n"
     yield f"{_markdown(value)}\n"
@@ -142,7 +171,7 @@ def _documented(value: Any, name: str) -> Iterator[str]:
             function = inner.fget if isinstance(inner, property) else inner
             if inspect.isfunction(function) and not member.startswith("_") and function.__doc__:
                 shown = member if isinstance(inner, property) else _signature(function, member)
-                yield f"**`{shown}`**\n\n{_indented(_markdown(function))}\n"
+                yield f"* **`{shown}`**\n\n{_indented(_markdown(function))}\n"
 
 
 def _signature(value: Any, name: str) -> str:
@@ -182,7 +211,7 @@ def _attributes(value: type) -> Iterator[str]:
     pattern = re.compile(r"((?:^    #: .*\n)+)^    (\w.*)$", re.MULTILINE)
     for comment, line in pattern.findall(inspect.getsource(value)):
         text = " ".join(part.strip().removeprefix("#: ") for part in comment.splitlines())
-        yield f"**`{line}`**\n\n{_indented(_prose(text))}\n"
+        yield f"* **`{line}`**\n\n{_indented(_prose(text))}\n"
 
 
 def _markdown(value: Any) -> str:
@@ -208,8 +237,8 @@ def _prose(text: str) -> str:
 
 
 def _indented(text: str) -> str:
-    """As a definition below the line before it."""
-    return ":   " + textwrap.indent(text, "    ").lstrip() + "\n"
+    """As part of the list item above it."""
+    return textwrap.indent(text, "    ") + "\n"
 
 
 def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
@@ -218,7 +247,7 @@ def _table(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 
-#: What a comment in a page may ask for.
+#: The keys of generated parts.
 GENERATED: dict[str, Callable[..., str]] = {
     "methods": methods,
     "named": named,
@@ -228,3 +257,6 @@ GENERATED: dict[str, Callable[..., str]] = {
     "commands": commands,
     "api": api,
 }
+
+if __name__ == "__main__":
+    main()
