@@ -19,6 +19,11 @@ methods.register_lazily("forte", f"{__name__}.forte.forte:Forte")
 methods.register_lazily("fbrs", f"{__name__}.click_networks.fbrs:FBRS")
 methods.register_lazily("ritm", f"{__name__}.click_networks.ritm:RITM")
 methods.register_lazily("fcfi", f"{__name__}.click_networks.fcfi:FCFI")
+methods.register_lazily("cdnet", f"{__name__}.click_networks.cdnet:CDNet")
+methods.register_lazily("focalclick", f"{__name__}.click_networks.focalclick:FocalClick")
+methods.register_lazily("simpleclick", f"{__name__}.click_networks.simpleclick:SimpleClick")
+methods.register_lazily("segnext", f"{__name__}.click_networks.segnext:SegNext")
+methods.register_lazily("cfr", f"{__name__}.click_networks.cfr:CascadedRefinement")
 
 # Played for one method only, as its authors' scripts do.
 simulators.register_lazily("dextr-released", f"{__name__}.dextr.released_simulator:DEXTRReleased")

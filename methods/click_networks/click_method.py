@@ -141,14 +141,23 @@ class ClickMethod(Method):
         """(H, W) probabilities whose box the zoom-in looks at; None before the first prediction."""
         return session.previous
 
+    def shown_previous(self, session: Session) -> Probabilities | None:
+        """(H, W) probabilities that the network sees as its previous ones; None for zeros."""
+        return session.previous
+
+    def image_of(self, session: Session) -> Tensor:
+        """(1, 3, H, W): the image as `prepare` made it."""
+        return _memory(session).image
+
     def _picture(self, session: Session) -> Tensor:
         """(1, 3 or 4, H, W): the image, with the previous probabilities where the network asks."""
         image = _memory(session).image
         if not self.network.sees_previous:
             return image
         previous = torch.zeros(session.shape, device=self.device)
-        if session.previous is not None:
-            previous = torch.as_tensor(session.previous, device=self.device)
+        shown = self.shown_previous(session)
+        if shown is not None:
+            previous = torch.as_tensor(shown, device=self.device)
         return torch.cat([image, previous[None, None]], dim=1)
 
     def inputs(self, sessions: Sequence[Session]) -> Inputs:

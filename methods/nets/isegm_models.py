@@ -40,11 +40,7 @@ def fbrs_network(
     """
     encoding = ClickEncoding(disks=False, radius=norm_radius)
     if any(_HRNET_MARK in key for key in state):
-        trunk = HRNetOCR(
-            width=_outputs(state, _HRNET_WIDTH, what),
-            ocr_width=_outputs(state, _OCR_WIDTH, what),
-            small=_THIRD_BLOCK not in state,
-        )
+        trunk = HRNetOCR(*hrnet_shape(state, what))
         return ClickNetwork(trunk, nn.Identity(), HRNET_CUTS, encoding, fusion="early")
     entries = sum(
         "feature_extractor.backbone" in key and "num_batches_tracked" not in key for key in state
@@ -62,10 +58,16 @@ def fbrs_network(
     )
 
 
+def hrnet_shape(state: Mapping[str, Any], what: str) -> tuple[int, int, bool]:
+    """(width, OCR width, small) of the HRNet that a state dict is of. Raises UserError."""
+    width, ocr_width = (_outputs(state, key, what) for key in (_HRNET_WIDTH, _OCR_WIDTH))
+    return width, ocr_width, _THIRD_BLOCK not in state
+
+
 def _outputs(state: Mapping[str, Any], key: str, what: str) -> int:
     value = state.get(key)
     if not isinstance(value, Tensor) or value.ndim == 0:
-        raise UserError(f"{what} is no f-BRS checkpoint: it has no tensor {key}")
+        raise UserError(f"{what} is of no network known here: it has no tensor {key}")
     return int(value.shape[0])
 
 

@@ -55,11 +55,15 @@ def load_checkpoint(path: Path | str) -> dict[str, Any]:
 
 
 def state_of(checkpoint: Mapping[str, Any]) -> dict[str, torch.Tensor]:
-    """The tensors by key: those under `state_dict` if there is such an entry, else all there are.
+    """The tensors by key: those under `state_dict` or `model` if there is such an entry, else all.
 
     Raises UserError when there is none.
     """
-    inner = checkpoint.get("state_dict", checkpoint)
+    inner = checkpoint
+    for key in ("state_dict", "model"):
+        if isinstance(checkpoint.get(key), Mapping):
+            inner = checkpoint[key]
+            break
     state = {k: v for k, v in inner.items() if isinstance(v, torch.Tensor)}
     if not state:
         raise UserError(f"the checkpoint holds no tensors; its keys: {_some(list(checkpoint))}")
