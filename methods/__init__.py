@@ -19,6 +19,7 @@ methods.register_lazily("forte", f"{__name__}.forte.forte:Forte")
 methods.register_lazily("fbrs", f"{__name__}.click_networks.fbrs:FBRS")
 methods.register_lazily("ritm", f"{__name__}.click_networks.ritm:RITM")
 methods.register_lazily("fcfi", f"{__name__}.click_networks.fcfi:FCFI")
+methods.register_lazily("sam", f"{__name__}.promptable.sam:SAM")
 
 # Played for one method only, as its authors' scripts do.
 simulators.register_lazily("dextr-released", f"{__name__}.dextr.released_simulator:DEXTRReleased")
