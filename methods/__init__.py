@@ -24,6 +24,7 @@ methods.register_lazily("focalclick", f"{__name__}.click_networks.focalclick:Foc
 methods.register_lazily("simpleclick", f"{__name__}.click_networks.simpleclick:SimpleClick")
 methods.register_lazily("segnext", f"{__name__}.click_networks.segnext:SegNext")
 methods.register_lazily("cfr", f"{__name__}.click_networks.cfr:CascadedRefinement")
+methods.register_lazily("sam", f"{__name__}.promptable.sam:SAM")
 
 # Played for one method only, as its authors' scripts do.
 simulators.register_lazily("dextr-released", f"{__name__}.dextr.released_simulator:DEXTRReleased")

@@ -100,3 +100,61 @@ for _entry in (
     ),
 ):
     register(_entry)
+
+_SEGMENT_ANYTHING = "https://dl.fbaipublicfiles.com/segment_anything"
+_SEGMENT_ANYTHING_2 = "https://dl.fbaipublicfiles.com/segment_anything_2/092824"
+_HQ = "https://huggingface.co/lkeab/hq-sam/resolve/main"
+_SA_1B = ("sa-1b",)
+_SA_V = ("sa-1b", "sa-v")
+# The data that HQ-SAM's own layers were trained with is called HQSeg-44K.
+_HQSEG = ("sa-1b", "hqseg-44k")
+
+# SAM, HQ-SAM, MobileSAM, SAM 2 and 2.1: code and weights under Apache-2.0. SAM 3: a licence of its
+# own, and access on request.
+for _base, _trained_on, _ending, _sizes in (
+    (
+        _SEGMENT_ANYTHING,
+        _SA_1B,
+        ".pth",
+        {"sam_vit_b_01ec64": 375, "sam_vit_l_0b3195": 1250, "sam_vit_h_4b8939": 2560},
+    ),
+    (
+        _SEGMENT_ANYTHING_2,
+        _SA_V,
+        ".pt",
+        {
+            "sam2.1_hiera_tiny": 156,
+            "sam2.1_hiera_small": 184,
+            "sam2.1_hiera_base_plus": 324,
+            "sam2.1_hiera_large": 898,
+        },
+    ),
+    (_HQ, _HQSEG, ".pth", {"sam_hq_vit_b": 379, "sam_hq_vit_l": 1260, "sam_hq_vit_h": 2570}),
+    (
+        "https://github.com/ChaoningZhang/MobileSAM/raw/master/weights",
+        _SA_1B,
+        ".pt",
+        {"mobile_sam": 41},
+    ),
+):
+    for _stem, _size in _sizes.items():
+        _file = f"{_stem}{_ending}"
+        register(
+            WeightsEntry(_stem, "sam", _trained_on, _file, url=f"{_base}/{_file}", megabytes=_size)
+        )
+
+#: Models on the Hugging Face hub that `sam` runs, and what each was trained on.
+HUB_MODELS: dict[str, tuple[str, ...]] = {
+    "facebook/sam-vit-base": _SA_1B,
+    "facebook/sam-vit-large": _SA_1B,
+    "facebook/sam-vit-huge": _SA_1B,
+    "syscv-community/sam-hq-vit-base": _HQSEG,
+    "syscv-community/sam-hq-vit-large": _HQSEG,
+    "syscv-community/sam-hq-vit-huge": _HQSEG,
+    "facebook/sam2.1-hiera-tiny": _SA_V,
+    "facebook/sam2.1-hiera-small": _SA_V,
+    "facebook/sam2.1-hiera-base-plus": _SA_V,
+    "facebook/sam2.1-hiera-large": _SA_V,
+    "yonigozlan/EdgeTAM-hf": _SA_V,
+    "facebook/sam3": ("sa-co",),
+}
