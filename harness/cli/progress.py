@@ -90,11 +90,11 @@ class Progress:
             self._print(self._line(pair))
 
     def watch(self, status: PoolStatus) -> None:
-        """Show how the workers are; a new death is said in a line of its own."""
+        """Show the status of the workers; print a line for each new failure."""
         known = self._status or PoolStatus()
         self._status = status
         self._bars.below = describe_workers(status)
-        if status.deaths > known.deaths or status.set_aside > known.set_aside:
+        if status.failures > known.failures or status.set_aside > known.set_aside:
             self._print(f"{describe_workers(status)}; the newest: {status.problem}")
         elif self._plain and known.alive < status.alive == status.wanted:
             self._print(describe_workers(status))
@@ -170,7 +170,7 @@ def describe_workers(status: PoolStatus) -> str:
     """Who is alive and what had to be done again, in one line."""
     # At the end all have been sent home.
     parts = [f"{status.alive} of {status.wanted} workers alive"] if status.wanted else []
-    parts += [f"{status.deaths} died"] if status.deaths else []
+    parts += [f"{status.failures} died"] if status.failures else []
     parts += [f"{status.retried} instances tried again"] if status.retried else []
     parts += [f"{status.set_aside} set aside"] if status.set_aside else []
     return ", ".join(parts)

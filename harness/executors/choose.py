@@ -1,11 +1,11 @@
-"""Which executor a configuration asks for."""
+"""The executor that a configuration names."""
 
 from ..planning.config import RunConfig
 from .executor import Executor
 
 
 def make_executor(config: RunConfig) -> Executor:
-    """The executor a configuration asks for; ray is imported only when it is wanted."""
+    """The executor that a configuration names; imports ray only for the ray executor."""
     if config.executor == "ray":
         from .ray.executor import RayPool
 

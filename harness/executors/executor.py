@@ -1,4 +1,4 @@
-"""What an executor is, and what it reports of its workers while it runs."""
+"""The interface of an executor, and the status of its workers."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -11,40 +11,40 @@ from ..types import Trace
 
 @dataclass(frozen=True)
 class PoolStatus:
-    """The workers of a run at one moment, and what has happened to them so far.
+    """The workers of a run at one moment, and their failures so far.
 
-    alive: workers that have answered. wanted: workers asked for; those not alive are starting or
-    wait for the cluster to have room. deaths: workers that died, were lost with their node, or
-    hung and were killed. retried: instances handed out again because of that. set_aside:
-    instances given up, as they killed or hung their worker twice. problem: the newest death in
-    one line, "" when there was none.
+    alive: workers that have started. wanted: workers requested; those not alive are starting or
+    wait for room in the cluster. failures: workers that died, were lost with their node, or were
+    killed because their method hung. retried: instances put back into the queue after a failure.
+    set_aside: instances given up after two worker failures. problem: the last failure in one
+    line; "" when there was none.
     """
 
     alive: int = 0
     wanted: int = 0
-    deaths: int = 0
+    failures: int = 0
     retried: int = 0
     set_aside: int = 0
     problem: str = ""
 
 
-#: Called, in the thread that iterates over the traces, whenever the status has changed.
+#: Called whenever the status has changed, in the thread that iterates over the traces.
 Watch = Callable[[PoolStatus], None]
 
 
 class Executor(ABC):
-    """Runs jobs through the engine and hands back each trace as soon as it is there.
+    """Runs jobs through the engine and yields each trace as soon as it is finished.
 
-    Whatever runs them, the traces are the same. Closing the iterator stops the work.
+    The traces are the same for every executor. Closing the iterator stops the work.
     """
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         """The traces of all instances of all jobs, in any order, each once.
 
-        watch: told of the workers; never by an executor that has none.
+        watch: called with the status of the workers; never by an executor without workers.
         """
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What the manifest says of where a run was computed."""
+        """The executor's entry in the manifest."""

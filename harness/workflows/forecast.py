@@ -246,7 +246,7 @@ def _room(config: RunConfig, plan: Plan) -> Iterator[Room]:
         yield Room(dict.fromkeys(names, 1))
         return
     from ..executors.ray.cluster import Cluster
-    from ..executors.ray.package import carrying_package
+    from ..executors.ray.package import with_package
 
     shapes = {
         method.name: method.resources
@@ -257,7 +257,7 @@ def _room(config: RunConfig, plan: Plan) -> Iterator[Room]:
     with ExitStack() as stack:
         environment = config.runtime_env
         if config.ship_package:
-            environment = stack.enter_context(carrying_package(environment))
+            environment = with_package(environment)
         given = (config.ray_address, config.workers, list(shapes.values()), environment)
         cluster = stack.enter_context(Cluster(*given))
         workers = {}

@@ -10,10 +10,16 @@ from isegbench import harness
 
 @pytest.mark.parametrize(
     "how",
-    [{}, {"batch_size": 8}, {"executor": "ray", "workers": 2}],
+    [
+        {},
+        {"batch_size": 8},
+        pytest.param({"executor": "ray", "workers": 2}, marks=pytest.mark.ray),
+    ],
     ids=["inline", "batch", "ray"],
 )
-def test_every_click_and_every_iou_on_grabcut(shared, how):
+def test_every_click_and_every_iou_on_grabcut(shared, how, request):
+    if "executor" in how:
+        request.getfixturevalue("local_ray")
     golden = json.loads(shared("goldens", "nearest_click", "grabcut.json").read_text())
     frame = harness.run("nearest-click", "grabcut", data_root=shared("data"), **how)
     traces = dict(list(frame.groupby("instance")))

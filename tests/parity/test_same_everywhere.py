@@ -43,7 +43,7 @@ def write(tmp_path_factory):
         ),
     ],
 )
-def test_workers_and_batches_change_nothing(write, system, model, options):
+def test_workers_and_batches_change_nothing(write, local_ray, system, model, options):
     method = {"name": f"{system}:weights={write(model)},device=cpu{options}", "label": model}
 
     def traces(**how):

@@ -1,4 +1,4 @@
-"""Joining or starting Ray, what there is in it, and noticing that it has gone."""
+"""Starting or joining Ray, its resources, and a check whether it still answers."""
 
 import os
 import socket
@@ -11,20 +11,21 @@ import ray
 from ...errors import UserError
 from ...planning.resources import Resources
 
-#: For how long Ray's control service may be out of reach before the run gives up.
+#: The run stops when Ray's control service has not answered for this long.
 _PATIENCE_SECONDS = 20.0
-#: How often it is asked whether it is there.
+#: How often a connection to the control service is tried.
 _CHECK_SECONDS = 2.0
-#: How often the cluster is asked what it has.
-_LOOK_SECONDS = 5.0
+#: How often the list of nodes is read.
+_NODES_SECONDS = 5.0
 
 
 class Cluster:
-    """Ray, joined or started here; a context manager that leaves it as it was found.
+    """Ray, joined or started by this process; a context manager that stops what it has started.
 
-    address: of a running cluster, else this machine. shapes: what workers will occupy, largest
-    number of them: `workers`. runtime_env: as `ray.init` takes it. Raises UserError when Ray
-    cannot be reached or started, or when it was started here and has no room for a worker.
+    address: of a running cluster; None: start Ray on this machine. workers: the largest number
+    of workers. shapes: the resources of one worker, for each job. runtime_env: as `ray.init`
+    takes it. Raises UserError when Ray cannot be reached or started, or when it was started here
+    and has no room for one worker.
     """
 
     def __init__(
@@ -34,27 +35,27 @@ class Cluster:
         shapes: Sequence[Resources],
         runtime_env: dict[str, Any] | None = None,
     ) -> None:
-        self._ours = connect(address, workers, shapes, runtime_env)
+        self._started_here = connect(address, workers, shapes, runtime_env)
         self._control = _control_address()
         self._checked = self._answered = time.monotonic()
-        self._looked = -_LOOK_SECONDS
+        self._listed = -_NODES_SECONDS
         self._nodes: list[dict[str, Any]] = []
 
     def __enter__(self) -> "Cluster":
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._ours:
+        if self._started_here:
             ray.shutdown()
 
     def check(self) -> None:
-        """Raises UserError when Ray has been out of reach for a while, or is stopped.
+        """Raise UserError when Ray was stopped or has not answered for some time.
 
-        To be called often: Ray itself would end this process after a minute without an answer,
-        although workers still do their work.
+        Call it every few seconds: Ray ends this process without a message after a minute without
+        an answer.
         """
         if not ray.is_initialized():
-            raise UserError(_gone("was stopped in this process"))
+            raise UserError(_gone_message("was stopped in this process"))
         if time.monotonic() - self._checked < _CHECK_SECONDS:
             return
         self._checked = time.monotonic()
@@ -62,10 +63,10 @@ class Cluster:
             self._answered = time.monotonic()
         elif time.monotonic() - self._answered > _PATIENCE_SECONDS:
             host, port = self._control
-            raise UserError(_gone(f"at {host}:{port} does not answer any more"))
+            raise UserError(_gone_message(f"at {host}:{port} does not answer any more"))
 
     def room(self, shape: Resources, taken: Sequence[tuple[Resources, int]]) -> int:
-        """How many workers of a shape fit, as the cluster is now, beside those `taken`."""
+        """How many workers of a shape fit in the cluster now, beside those `taken`."""
         nodes = self._current()
         fits = sum(_fit(node, shape) for node in nodes)
         cpus, gpus = (sum(node.get(name, 0.0) for node in nodes) for name in ("CPU", "GPU"))
@@ -78,7 +79,7 @@ class Cluster:
         return max(fits, 0)
 
     def store_bytes(self) -> float:
-        """Memory of Ray's object store on the smallest node."""
+        """The size of the smallest object store of a node, in bytes."""
         sizes = [node.get("object_store_memory", 0) for node in self._current()]
         return min((size for size in sizes if size), default=2**30)
 
@@ -87,9 +88,9 @@ class Cluster:
         return any(n["NodeID"] == node and not n["Alive"] for n in ray.nodes())
 
     def _current(self) -> list[dict[str, Any]]:
-        if time.monotonic() - self._looked > _LOOK_SECONDS:
+        if time.monotonic() - self._listed > _NODES_SECONDS:
             self._nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-            self._looked = time.monotonic()
+            self._listed = time.monotonic()
         return self._nodes
 
 
@@ -99,7 +100,7 @@ def connect(
     shapes: Sequence[Resources],
     runtime_env: dict[str, Any] | None = None,
 ) -> bool:
-    """Join or start Ray; True when it was joined or started here and is ours to leave."""
+    """Join or start Ray; False when this process uses Ray already, so that it must stay."""
     if ray.is_initialized():
         if runtime_env:
             raise UserError(
@@ -107,19 +108,19 @@ def connect(
             )
         return False
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    # Ray would run its workers at the lowest priority, behind whatever else the machine does.
+    # By default Ray runs its workers at the lowest priority of the machine.
     os.environ.setdefault("RAY_worker_niceness", "0")
     options: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False}
     if runtime_env:
         options["runtime_env"] = runtime_env
     if address is None:
-        asked = (workers or 0) * max((shape.cpus for shape in shapes), default=1)
-        cores = max(int(asked), os.cpu_count() or 1)
+        wanted = (workers or 0) * max((shape.cpus for shape in shapes), default=1)
+        cores = max(int(wanted), os.cpu_count() or 1)
         options |= {"include_dashboard": False, "num_cpus": cores}
     start(address, options)
     try:
         if address is None:
-            _refuse_what_never_fits(shapes)
+            _require_room(shapes)
     except UserError:
         ray.shutdown()
         raise
@@ -127,11 +128,11 @@ def connect(
 
 
 def start(address: str | None, options: dict[str, Any]) -> None:
-    """Join a cluster, or start one here: tried again, as Ray gives a busy machine little time."""
+    """Join a cluster, or start one here; on a busy machine a start may fail, so it is repeated."""
     attempts = 1 if address else 3
     for attempt in range(1, attempts + 1):
         try:
-            # Without an address Ray would join any cluster it finds on this machine.
+            # With address None Ray would join any cluster that runs on this machine.
             ray.init(address=address or "local", **options)
             return
         except Exception as error:
@@ -141,8 +142,8 @@ def start(address: str | None, options: dict[str, Any]) -> None:
                 raise UserError(f"cannot {where}: {error}") from error
 
 
-def _refuse_what_never_fits(shapes: Sequence[Resources]) -> None:
-    """A cluster may grow; this machine does not."""
+def _require_room(shapes: Sequence[Resources]) -> None:
+    """Raise UserError when this machine has no room for one worker of each shape."""
     have = ray.cluster_resources()
     for shape in shapes:
         if (shape.gpus or 0) > have.get("GPU", 0):
@@ -157,7 +158,7 @@ def _refuse_what_never_fits(shapes: Sequence[Resources]) -> None:
 
 
 def _fit(node: dict[str, float], shape: Resources) -> int:
-    """How many workers of a shape an empty node takes; a share of a GPU never spans two."""
+    """How many workers of a shape an empty node takes; a share of a GPU is on one GPU."""
     counts = []
     if shape.cpus:
         counts.append(node.get("CPU", 0) / shape.cpus)
@@ -182,8 +183,8 @@ def _reachable(address: tuple[str, int]) -> bool:
     return True
 
 
-def _gone(what: str) -> str:
+def _gone_message(what: str) -> str:
     return (
-        f"Ray {what}. Everything finished is kept: start Ray again, then the same command, which "
+        f"Ray {what}. Everything finished is kept: start Ray again, then run the same command; it "
         "goes on where this one stopped"
     )

@@ -1,4 +1,4 @@
-"""One run on a cluster: workers get pieces, traces come back, deaths cost only themselves."""
+"""One run on a cluster: send pieces of work to workers, receive traces, survive worker failures."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -14,25 +14,26 @@ from ...planning.resources import Resources
 from ...types import Trace
 from ..executor import PoolStatus, Watch
 from .cluster import Cluster
-from .shipping import Freight, held
-from .work_queue import DEPTH, Backlog, Piece
-from .worker import Built, Finished, Hung, Missing
-from .worker_failures import Deaths
-from .worker_group import Crew, Member
+from .shipping import DriverPayloads, with_bytes
+from .work_queue import DEPTH, Piece, WorkQueue
+from .worker import MethodBuilt, MethodHung, TracesFinished, WeightsMissing
+from .worker_failures import WorkerFailures
+from .worker_group import WorkerGroup, WorkerHandle
 
 #: The pieces in flight fill at most this share of the smallest node's object store.
 _STORE_SHARE = 0.25
-#: A piece's encoded images and masks, at most.
-_MOST_PIECE_BYTES = 64 * 2**20
-#: A wait for room is said after, and given up after: an autoscaler may need minutes for a node.
-_LOOK_SECONDS = 5.0
-_ROOM_PATIENCE_SECONDS = 900.0
+#: The most bytes of encoded images and masks in one piece.
+_MAX_PIECE_BYTES = 64 * 2**20
+#: When no node has room for a worker, the status says so after this long.
+_NO_ROOM_NOTICE_SECONDS = 5.0
+#: And the run stops after this long: an autoscaler may need minutes for a new node.
+_NO_ROOM_LIMIT_SECONDS = 900.0
 
 
 class Dispatch:
     """The state of one run.
 
-    shapes: what a worker of each job occupies, in the jobs' order. workers: how many of each
+    shapes: the resources of a worker of each job, in the jobs' order. workers: how many of each
     shape, at most; None: as many as fit, while the cluster grows and shrinks. grace: seconds that
     a call may take beyond the time limit before its worker is killed.
     """
@@ -47,87 +48,89 @@ class Dispatch:
         watch: Watch | None,
     ) -> None:
         self._cluster = cluster
-        self._workers = workers
+        self._max_workers = workers
         self._watch = watch
-        self._told = PoolStatus()
-        self._roomy = time.monotonic()
-        self._freight = Freight(list(jobs), grace)
-        self._deaths = Deaths(jobs)
-        self._crews: list[Crew] = []
-        # Who needs what is scarce comes first; the others take the room that is left.
+        self._reported = PoolStatus()
+        self._last_room = time.monotonic()
+        self._payloads = DriverPayloads(list(jobs), grace)
+        self._failures = WorkerFailures(jobs)
+        self._groups: list[WorkerGroup] = []
+        # Workers with GPUs come first: the others fit into the room that is left.
         for shape in sorted(set(shapes), key=lambda s: (-(s.gpus or 0), -s.cpus)):
-            mine = {n: job for n, job in enumerate(jobs) if shapes[n] == shape}
-            crew = workers or max(1, cluster.room(shape, []))
-            share = cluster.store_bytes() * _STORE_SHARE / (DEPTH * crew)
-            piece_bytes = int(min(share, _MOST_PIECE_BYTES))
-            self._crews.append(Crew(shape, Backlog(mine, piece_bytes)))
+            group_jobs = {n: job for n, job in enumerate(jobs) if shapes[n] == shape}
+            count = workers or max(1, cluster.room(shape, []))
+            share = cluster.store_bytes() * _STORE_SHARE / (DEPTH * count)
+            piece_bytes = int(min(share, _MAX_PIECE_BYTES))
+            self._groups.append(WorkerGroup(shape, WorkQueue(group_jobs, piece_bytes)))
 
     def traces(self) -> Iterator[Trace]:
-        """All traces; leaving it ends the workers."""
+        """All traces, in the order they finish; closing the iterator stops the workers."""
         try:
-            while not all(crew.finished for crew in self._crews):
-                self._recruit()
-                for crew in self._crews:
-                    for member in crew.alive:
-                        self._feed(crew, member)
-                self._tell()
-                awaited = self._awaited()
-                ray.wait(list(awaited), num_returns=1, timeout=1.0)
-                # All who have something to say, as Ray asks them in the same order every time.
-                said, _ = ray.wait(list(awaited), num_returns=len(awaited), timeout=0)
+            while not all(group.finished for group in self._groups):
+                self._start_workers()
+                for group in self._groups:
+                    for worker in group.alive:
+                        self._send_work(group, worker)
+                self._report_status()
+                expected = self._expected_messages()
+                ray.wait(list(expected), num_returns=1, timeout=1.0)
+                # All messages that are there: `ray.wait` prefers the first futures of its list.
+                ready, _ = ray.wait(list(expected), num_returns=len(expected), timeout=0)
                 self._cluster.check()
-                for future in said:
-                    yield from self._hear(*awaited[future], future)
+                for future in ready:
+                    yield from self._receive_message(*expected[future], future)
         finally:
-            for crew in self._crews:
-                for member in list(crew.members):
-                    crew.dismiss(member)
-            self._tell()
+            for group in self._groups:
+                for worker in list(group.workers):
+                    group.stop(worker)
+            self._report_status()
 
-    def _recruit(self) -> None:
+    def _start_workers(self) -> None:
         taken: list[tuple[Resources, int]] = []
-        for crew in self._crews:
-            if len(self._crews) > 1:
-                crew.release_idle()
-            wanted = self._workers or max(1, self._cluster.room(crew.shape, taken))
-            crew.recruit(wanted)
-            taken.append((crew.shape, len(crew.members)))
+        for group in self._groups:
+            if len(self._groups) > 1:
+                group.stop_idle()
+            wanted = self._max_workers or max(1, self._cluster.room(group.shape, taken))
+            group.start_workers(wanted)
+            taken.append((group.shape, len(group.workers)))
 
-    def _awaited(self) -> dict[Any, tuple[Crew, Member]]:
-        """What may be heard of next: a first word, or the next word about a running piece."""
-        awaited = {}
-        for crew in self._crews:
-            for member in crew.members:
-                if member.hello is None:
-                    awaited[member.greeting] = (crew, member)
-                elif member.pieces:
-                    awaited[member.pieces[0][0]] = (crew, member)
-        return awaited
+    def _expected_messages(self) -> dict[Any, tuple[WorkerGroup, WorkerHandle]]:
+        """The futures of each worker's next message: that it started, or about its first piece."""
+        expected = {}
+        for group in self._groups:
+            for worker in group.workers:
+                if worker.started is None:
+                    expected[worker.starting] = (group, worker)
+                elif worker.pieces:
+                    expected[worker.pieces[0][0]] = (group, worker)
+        return expected
 
-    def _feed(self, crew: Crew, member: Member) -> None:
-        while len(member.pieces) < DEPTH:
-            methods = [other.method for other in crew.alive]
-            piece = crew.backlog.next_piece(member.method, methods, len(member.pieces))
+    def _send_work(self, group: WorkerGroup, worker: WorkerHandle) -> None:
+        while len(worker.pieces) < DEPTH:
+            methods = [other.method for other in group.alive]
+            piece = group.queue.next_piece(worker.method, methods, len(worker.pieces))
             if piece is None:
                 return
-            shipment, weights = self._freight.of(piece.job)
-            refs = [held(ref) for ref in piece.refs.values()]
-            words = member.actor.work.options(num_returns="streaming").remote(
+            shipment, weights = self._payloads.arguments(piece.job)
+            refs = [with_bytes(ref) for ref in piece.refs.values()]
+            messages = worker.actor.work.options(num_returns="streaming").remote(
                 shipment, weights, piece.job, refs
             )
-            member.pieces.append((words, piece))
-            member.method = crew.backlog.method_of(piece)
+            worker.pieces.append((messages, piece))
+            worker.method = group.queue.method_of(piece)
 
-    def _hear(self, crew: Crew, member: Member, future: Any) -> Iterator[Trace]:
-        """Take in what a worker says next; its silence is its death."""
+    def _receive_message(
+        self, group: WorkerGroup, worker: WorkerHandle, future: Any
+    ) -> Iterator[Trace]:
+        """Handle the next message of a worker, or its failure; yields the traces it brings."""
         try:
-            if member.hello is None:
-                member.hello = ray.get(future)
+            if worker.started is None:
+                worker.started = ray.get(future)
                 return
-            word = ray.get(next(future))
+            message = ray.get(next(future))
         except StopIteration:
-            _, piece = member.pieces.popleft()
-            crew.backlog.completed(piece)
+            _, piece = worker.pieces.popleft()
+            group.queue.completed(piece)
             return
         except exceptions.RuntimeEnvSetupError as error:
             raise UserError(
@@ -137,82 +140,94 @@ class Dispatch:
             cause = error.cause if isinstance(error.cause, Exception) else error
             raise cause if isinstance(cause, IsegbenchError) else error from None
         except exceptions.RayError as error:
-            yield from self._bury(crew, member, error)
+            yield from self._handle_failure(group, worker, error)
             return
-        piece = member.pieces[0][1]
-        if isinstance(word, Finished):
-            yield from self._receive(word, piece)
-        elif isinstance(word, Built):
-            member.proven = True
-            crew.backlog.built(crew.backlog.method_of(piece), word.seconds)
-        elif isinstance(word, Missing):
-            self._freight.send_weights(piece.job)
-        elif isinstance(word, Hung):
-            yield from self._bury(crew, member, "a prediction ran past its time limit", word)
+        piece = worker.pieces[0][1]
+        if isinstance(message, TracesFinished):
+            yield from self._receive_traces(message, piece)
+        elif isinstance(message, MethodBuilt):
+            worker.has_built = True
+            group.queue.built(group.queue.method_of(piece), message.seconds)
+        elif isinstance(message, WeightsMissing):
+            self._payloads.send_weights(piece.job)
+        elif isinstance(message, MethodHung):
+            problem = "a prediction ran past its time limit"
+            yield from self._handle_failure(group, worker, problem, message)
 
-    def _receive(self, word: Finished, piece: Piece) -> Iterator[Trace]:
-        self._deaths.fruit()
-        piece.seconds += word.seconds
-        for trace in word.traces:
-            # Who is told of a trace it knows already has been told by a worker thought dead.
+    def _receive_traces(self, message: TracesFinished, piece: Piece) -> Iterator[Trace]:
+        self._failures.reset_streaks()
+        piece.seconds += message.seconds
+        for trace in message.traces:
             if piece.refs.pop(trace.instance, None) is not None:
                 piece.done += 1
                 yield trace
 
-    def _bury(
-        self, crew: Crew, member: Member, error: BaseException | str, hung: Hung | None = None
+    def _handle_failure(
+        self,
+        group: WorkerGroup,
+        worker: WorkerHandle,
+        error: BaseException | str,
+        hung: MethodHung | None = None,
     ) -> Iterator[Trace]:
-        """Take back a dead worker's work; try alone what it was at, set aside who died twice."""
-        crew.dismiss(member)
-        lost = "its node has died" in str(error) or (
-            member.hello is not None and self._cluster.lost(member.hello.node)
+        """Remove a failed worker and put its instances back into the queue.
+
+        Instances that it may have started are tried again one by one; yields the traces of those
+        that are set aside.
+        """
+        group.stop(worker)
+        node_lost = "its node has died" in str(error) or (
+            worker.started is not None and self._cluster.lost(worker.started.node)
         )
-        if lost:
-            self._deaths.note_lost_node(error)
+        if node_lost:
+            self._failures.record_lost_node(error)
         else:
-            self._deaths.record(error, member.proven, len(crew.members) + 1)
-        for index, (_, piece) in enumerate(member.pieces):
-            if index > 0 or lost or not member.proven:
-                self._deaths.again(len(piece.refs))
-                crew.backlog.put_back(piece)
+            self._failures.record(error, worker.has_built, len(group.workers) + 1)
+        for index, (_, piece) in enumerate(worker.pieces):
+            if index > 0 or node_lost or not worker.has_built:
+                self._failures.count_retries(len(piece.refs))
+                group.queue.put_back(piece)
                 continue
-            begun = islice(piece.refs, crew.backlog.begun(piece))
-            suspects = set(hung.instances if hung else begun)
+            started = islice(piece.refs, group.queue.started(piece))
+            suspects = set(hung.instances if hung else started)
             alone = len(piece.refs) == 1
             for name in [name for name in piece.refs if name in suspects]:
-                trace = self._deaths.blame(piece.job, piece.refs[name], alone, hung is not None)
+                trace = self._failures.blame(piece.job, piece.refs[name], alone, hung is not None)
                 if trace:
                     del piece.refs[name]
                     yield trace
                 else:
-                    crew.backlog.put_back(Piece(piece.job, {name: piece.refs.pop(name)}))
-            crew.backlog.put_back(piece)
+                    group.queue.put_back(Piece(piece.job, {name: piece.refs.pop(name)}))
+            group.queue.put_back(piece)
 
-    def _tell(self) -> None:
-        deaths = self._deaths
+    def _report_status(self) -> None:
+        failures = self._failures
         status = PoolStatus(
-            alive=sum(len(crew.alive) for crew in self._crews),
-            wanted=sum(len(crew.members) for crew in self._crews),
-            deaths=deaths.count,
-            retried=deaths.retried,
-            set_aside=deaths.set_aside,
-            problem=self._without_room() or deaths.problem,
+            alive=sum(len(group.alive) for group in self._groups),
+            wanted=sum(len(group.workers) for group in self._groups),
+            failures=failures.count,
+            retried=failures.retried,
+            set_aside=failures.set_aside,
+            problem=self._room_problem() or failures.problem,
         )
-        if self._watch and status != self._told:
+        if self._watch and status != self._reported:
             self._watch(status)
-        self._told = status
+        self._reported = status
 
-    def _without_room(self) -> str:
-        """What the run waits for; "" when somebody works. Raises UserError after a long wait."""
-        waiting = [crew for crew in self._crews if crew.members]
-        if any(crew.alive or self._cluster.room(crew.shape, []) for crew in waiting):
-            self._roomy = time.monotonic()
-        shapes = " and ".join(f"one worker ({crew.shape})" for crew in waiting)
-        if not waiting or time.monotonic() - self._roomy < _LOOK_SECONDS:
+    def _room_problem(self) -> str:
+        """Why no worker can start; "" when one is alive or has room.
+
+        Raises UserError when that lasts too long.
+        """
+        waiting = [group for group in self._groups if group.workers]
+        if any(group.alive or self._cluster.room(group.shape, []) for group in waiting):
+            self._last_room = time.monotonic()
+        seconds = time.monotonic() - self._last_room
+        if not waiting or seconds < _NO_ROOM_NOTICE_SECONDS:
             return ""
-        if time.monotonic() - self._roomy > _ROOM_PATIENCE_SECONDS:
+        shapes = " and ".join(f"one worker ({group.shape})" for group in waiting)
+        if seconds > _NO_ROOM_LIMIT_SECONDS:
             raise UserError(
-                f"for {_ROOM_PATIENCE_SECONDS / 60:.3g} minutes no node of the cluster has had "
+                f"for {_NO_ROOM_LIMIT_SECONDS / 60:.3g} minutes no node of the cluster has had "
                 f"room for {shapes}: ask for less, or add nodes. Everything finished is kept"
             )
         return f"no node of the cluster has room for {shapes}: waiting"

@@ -1,4 +1,4 @@
-"""What travels from the driver to a worker's node besides images: methods, own files, weights."""
+"""What the driver sends to workers besides images: methods, users' own files, weights."""
 
 import fcntl
 import hashlib
@@ -22,7 +22,7 @@ from ...planning.plan import Job
 from ...simulator import Simulator
 from ...types import InstanceRef
 
-#: Weights travel in parts of this size, so that nobody holds a large file in memory.
+#: Weights are sent in parts of this size, so that no process holds a large file in memory.
 _PART_BYTES = 32 * 2**20
 
 #: Files by sha256, each as Ray's references to its parts, in order.
@@ -30,8 +30,8 @@ Chunks = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class Carried:
-    """A checkpoint that workers need: as the user named it, and what its bytes are."""
+class CheckpointRef:
+    """A checkpoint that workers need: the name that the user gave, and the identity of the file."""
 
     name: str
     sha256: str
@@ -49,86 +49,92 @@ class Shipment:
     simulator: Simulator
     seed: int
     settings: Settings
-    weights: tuple[Carried, ...]
+    weights: tuple[CheckpointRef, ...]
     grace: float
 
 
-class Freight:
-    """The driver's side: jobs as bytes put into Ray once, weights once somebody asks for them."""
+class DriverPayloads:
+    """The driver's side: every job is put into Ray once, weights when a worker needs them."""
 
     def __init__(self, jobs: list[Job], grace: float) -> None:
-        let_own_files_travel()
+        pickle_own_files_by_value()
         self._files: dict[str, Path] = {}
-        self._weights = [self._carried(job) for job in jobs]
+        self._weights = [self._checkpoints(job) for job in jobs]
         self._shipments = [
-            ray.put(_pickled(job, carried, grace))
-            for job, carried in zip(jobs, self._weights, strict=True)
+            ray.put(_pickled(job, checkpoints, grace))
+            for job, checkpoints in zip(jobs, self._weights, strict=True)
         ]
         self._chunks: Chunks = {}
 
-    def of(self, job: int) -> tuple[Any, Chunks]:
-        """Arguments of `Worker.work`: the job's shipment, and its weights where they are sent."""
+    def arguments(self, job: int) -> tuple[Any, Chunks]:
+        """Arguments of `Worker.work`: the job's shipment, and those of its weights that Ray has."""
         sent = {c.sha256: self._chunks.get(c.sha256) for c in self._weights[job]}
         return self._shipments[job], {sha256: refs for sha256, refs in sent.items() if refs}
 
     def send_weights(self, job: int) -> None:
-        """Put the weights of a job's method into Ray, as some node has no copy of them."""
-        for carried in self._weights[job]:
-            if carried.sha256 not in self._chunks:
-                self._chunks[carried.sha256] = _parts(self._files[carried.sha256])
+        """Put the weights of a job's method into Ray."""
+        for checkpoint in self._weights[job]:
+            if checkpoint.sha256 not in self._chunks:
+                self._chunks[checkpoint.sha256] = _parts(self._files[checkpoint.sha256])
 
-    def _carried(self, job: Job) -> tuple[Carried, ...]:
-        found = carried_files(job.method.built.weights)
-        self._files |= {carried.sha256: path for carried, path in found.items()}
+    def _checkpoints(self, job: Job) -> tuple[CheckpointRef, ...]:
+        found = checkpoint_files(job.method.built.weights)
+        self._files |= {checkpoint.sha256: path for checkpoint, path in found.items()}
         return tuple(found)
 
 
-def carried_files(used: UsedWeights | None) -> dict[Carried, Path]:
-    """The checkpoints behind a method's record of its weights, where they lie on this machine."""
+def checkpoint_files(used: UsedWeights | None) -> dict[CheckpointRef, Path]:
+    """The checkpoints that a method was built with, and their files on this machine."""
     found = {}
     for file in (used.files or (used,)) if used else ():
         path = weights.at_hand(file.name)
         if path is not None:
-            found[Carried(file.name, file.sha256, path.suffix, file.trained_on)] = path
+            found[CheckpointRef(file.name, file.sha256, path.suffix, file.trained_on)] = path
     return found
 
 
-def unpack_weights(wanted: tuple[Carried, ...], chunks: Chunks) -> bool:
-    """Have the weights on this node, under the names that methods ask for.
+def unpack_weights(wanted: tuple[CheckpointRef, ...], chunks: Chunks) -> bool:
+    """Provide the weights on this node under the names that methods resolve.
 
-    A file the node has already is taken when its bytes are the same; else it is written once for
-    all workers of the node. False when one is neither here nor in `chunks`. Raises UserError.
+    A file of the node is used when its sha256 is the same; else the file is written, once for all
+    workers of the node. False when a file is neither on the node nor in `chunks`. Raises
+    UserError when it cannot be written.
     """
-    for carried in wanted:
-        path = weights.at_hand(carried.name)
-        if path is None or sha256_of(path) != carried.sha256:
-            path = weights.weights_dir() / "carried" / f"{carried.sha256}{carried.suffix}"
+    for checkpoint in wanted:
+        path = weights.at_hand(checkpoint.name)
+        if path is None or sha256_of(path) != checkpoint.sha256:
+            path = weights.weights_dir() / "carried" / f"{checkpoint.sha256}{checkpoint.suffix}"
             if not path.is_file():
-                if carried.sha256 not in chunks:
+                if checkpoint.sha256 not in chunks:
                     return False
-                _receive(path, carried, chunks[carried.sha256])
-        file = weights.WeightsFile(path, carried.sha256, carried.name, carried.trained_on)
+                _receive(path, checkpoint, chunks[checkpoint.sha256])
+        file = weights.WeightsFile(path, checkpoint.sha256, checkpoint.name, checkpoint.trained_on)
         weights.carry(file)
     return True
 
 
-def let_own_files_travel() -> None:
-    """Let what users' own files define travel whole, wherever it is held: inside a jittered
-    simulator, in a partial decoder. Workers may not see those files."""
+def pickle_own_files_by_value() -> None:
+    """Pickle what users' own Python files define by value: workers may not have those files.
+
+    This also covers objects inside others: in a jittered simulator, in a partial decoder.
+    """
     for name, module in list(sys.modules.items()):
         if name.startswith("isegbench_user_"):
             cloudpickle.register_pickle_by_value(module)
 
 
-def held(ref: InstanceRef) -> InstanceRef:
-    """With its bytes, or as it is when they cannot be read: the worker will meet the same error."""
+def with_bytes(ref: InstanceRef) -> InstanceRef:
+    """The reference with its files' bytes; unchanged if they cannot be read.
+
+    The worker then raises the same error as the inline executor.
+    """
     try:
         return ref.held()
     except DataError:
         return ref
 
 
-def _pickled(job: Job, carried: tuple[Carried, ...], grace: float) -> bytes:
+def _pickled(job: Job, checkpoints: tuple[CheckpointRef, ...], grace: float) -> bytes:
     contents = Shipment(
         job.method.name,
         job.method.build,
@@ -136,7 +142,7 @@ def _pickled(job: Job, carried: tuple[Carried, ...], grace: float) -> bytes:
         job.simulator,
         job.seed,
         job.settings,
-        carried,
+        checkpoints,
         grace,
     )
     return cloudpickle.dumps(contents)  # pyright: ignore[reportPrivateImportUsage]
@@ -150,8 +156,8 @@ def _parts(path: Path) -> list[Any]:
         raise UserError(f"weights {path} cannot be read: {error.strerror or error}") from error
 
 
-def _receive(path: Path, carried: Carried, parts: list[Any]) -> None:
-    """Write a file from its parts, unless another worker of this node does so first."""
+def _receive(path: Path, checkpoint: CheckpointRef, parts: list[Any]) -> None:
+    """Write a file from its parts, unless another worker of this node has done so."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -165,8 +171,8 @@ def _receive(path: Path, carried: Carried, parts: list[Any]) -> None:
                     data: Any = ray.get(part)
                     digest.update(data)
                     file.write(data)
-            if digest.hexdigest() != carried.sha256:
-                raise UserError(f"weights {carried.name} have changed since the run began")
+            if digest.hexdigest() != checkpoint.sha256:
+                raise UserError(f"weights {checkpoint.name} have changed since the run began")
             os.replace(temporary, path)
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error

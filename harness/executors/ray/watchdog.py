@@ -1,4 +1,4 @@
-"""Noticing a method that does not come back."""
+"""A time limit for the calls of a method."""
 
 import signal
 import threading
@@ -10,10 +10,10 @@ from ...method import Method, Probabilities, Session
 
 
 class Watched(Method):
-    """A method under a clock: tells for how long a call is overdue, and of which sessions.
+    """A method with a time limit: `overdue` names the sessions of a call that takes too long.
 
-    A call may take `limit` seconds for each of its sessions and `grace` seconds more. Who holds
-    Python's lock for twice the grace cannot be asked any more: there the kernel ends the process.
+    A call may take `limit` seconds for each of its sessions and `grace` seconds more. If it holds
+    the GIL for 2 x grace, so that no other thread can check, SIGALRM ends the process.
     """
 
     def __init__(self, method: Method, limit: float, grace: float) -> None:
@@ -38,7 +38,7 @@ class Watched(Method):
         return self._method.batch_key(session)
 
     def overdue(self) -> tuple[int, ...]:
-        """The seeds of the sessions in a call that should have ended; () while all is well."""
+        """The seeds of the sessions in a call that is past its limit; () when there is none."""
         with self._lock:
             late = self._due is not None and time.monotonic() > self._due
             return self._seeds if late else ()
@@ -59,6 +59,6 @@ class Watched(Method):
 
 
 def _kernel_alarm(seconds: float) -> None:
-    """End this process after so long, by a signal that needs no Python; 0: not any more."""
+    """End this process after so many seconds by a signal, which needs no GIL; 0: cancel that."""
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -1,4 +1,4 @@
-"""The actor of the ray executor: holds a method, runs the engine on what it is sent."""
+"""The worker, a Ray actor: it builds a method and runs the engine on instances."""
 
 import os
 import queue
@@ -17,101 +17,101 @@ from ...types import InstanceRef, Trace
 from .shipping import Chunks, Shipment, unpack_weights
 from .watchdog import Watched
 
-#: Finished traces leave the worker no later than this, whatever else it still works on.
+#: Finished traces are sent to the driver at least this often.
 _SEND_SECONDS = 0.2
-#: How often a worker looks whether its method hangs.
-_LOOK_SECONDS = 0.5
+#: How often a worker checks whether its method hangs.
+_CHECK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
-class Hello:
-    """A worker's first word: where it is."""
+class WorkerStarted:
+    """A worker's first message. node: the id of its node in Ray. pid: of its process."""
 
     node: str
     pid: int
 
 
 @dataclass(frozen=True)
-class Finished:
-    """Traces that are done. seconds: of work since the last of these, without building."""
+class TracesFinished:
+    """Finished traces. seconds: of work since the last such message; building is not counted."""
 
     traces: list[Trace]
     seconds: float
 
 
 @dataclass(frozen=True)
-class Built:
-    """A method was built. seconds: that it took."""
+class MethodBuilt:
+    """A method was built. seconds: how long that took."""
 
     seconds: float
 
 
 @dataclass(frozen=True)
-class Missing:
-    """The worker's node has no copy of a method's weights; nothing was done."""
+class WeightsMissing:
+    """The worker's node has no copy of a method's weights; nothing was computed."""
 
 
 @dataclass(frozen=True)
-class Hung:
-    """The method does not come back from these instances: the worker must be replaced."""
+class MethodHung:
+    """A call of the method with these instances did not return: the worker must be replaced."""
 
     instances: tuple[str, ...]
 
 
-Word = Finished | Built | Missing | Hung
+Message = TracesFinished | MethodBuilt | WeightsMissing | MethodHung
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)
 class Worker:
-    """One worker process. Keeps the method it worked with last."""
+    """One worker process. It keeps the method it used last."""
 
     def __init__(self, threads: int) -> None:
-        # A worker's libraries get the cores it was given: the pool is as wide as the machine.
+        # Libraries use as many threads as the worker has cores; their default is all cores.
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-        # One thread for everything a method does: libraries keep state for each thread.
+        # All calls of a method run in one thread: libraries keep state for each thread.
         self._thread = ThreadPoolExecutor(1, "engine")
         self._job: int | None = None
         self._current: tuple[Shipment, loop.Pairing] | None = None
 
-    def hello(self) -> Hello:
-        return Hello(ray.get_runtime_context().get_node_id(), os.getpid())
+    def started(self) -> WorkerStarted:
+        return WorkerStarted(ray.get_runtime_context().get_node_id(), os.getpid())
 
     def work(
         self, shipment: bytes, weights: Chunks, job: int, refs: list[InstanceRef]
-    ) -> Iterator[Word]:
-        """Score the instances and say what happens, as it happens.
+    ) -> Iterator[Message]:
+        """Run the engine on the instances; yields messages as things happen.
 
-        weights: of the job's method, where the driver has sent them.
+        shipment: a pickled `Shipment`. weights: those that the driver has put into Ray.
         """
         if self._current is None or job != self._job:
             contents: Shipment = cloudpickle.loads(shipment)
             if not unpack_weights(contents.weights, weights):
-                yield Missing()
+                yield WeightsMissing()
                 return
-            method = self._kept(contents.method_name)
+            method = self._reusable(contents.method_name)
             if method is None:
                 started = time.monotonic()
                 method = self._thread.submit(contents.build).result()
-                yield Built(time.monotonic() - started)
+                yield MethodBuilt(time.monotonic() - started)
             self._current = contents, _pairing(method, contents)
             self._job = job
         yield from self._run(*self._current, refs)
 
-    def _kept(self, name: str) -> Method | None:
-        """The method of that name, if it is the one built last; else its memory is free again."""
+    def _reusable(self, name: str) -> Method | None:
+        """The method of that name if it was built last; another method is released first."""
         before, self._current = self._current, None
         return before[1].method if before and before[0].method_name == name else None
 
     def _run(
         self, shipment: Shipment, pairing: loop.Pairing, refs: list[InstanceRef]
-    ) -> Iterator[Word]:
+    ) -> Iterator[Message]:
         watched, pairing = _watched(pairing, shipment)
         results: queue.SimpleQueue[Trace | None] = queue.SimpleQueue()
         running = self._thread.submit(_score, pairing, refs, shipment.settings, results)
         started = time.monotonic()
         ready: list[Trace] = []
         while True:
-            wait = _LOOK_SECONDS if not ready else started + _SEND_SECONDS - time.monotonic()
+            wait = _CHECK_SECONDS if not ready else started + _SEND_SECONDS - time.monotonic()
             try:
                 trace = results.get(timeout=max(wait, 0.001))
                 ended = trace is None
@@ -120,13 +120,13 @@ class Worker:
                 ended = False
             now = time.monotonic()
             if ready and (ended or now - started >= _SEND_SECONDS):
-                yield Finished(ready, now - started)
+                yield TracesFinished(ready, now - started)
                 ready, started = [], time.monotonic()
             if ended:
                 running.result()
                 return
             if watched and (late := watched.overdue()):
-                yield Hung(_names(late, shipment.seed, refs))
+                yield MethodHung(_names(late, shipment.seed, refs))
                 return
 
 

@@ -1,4 +1,4 @@
-"""Who died on what: which instances are tried again, and which are set aside."""
+"""Worker failures and the instances they happened on: which to try again, which to set aside."""
 
 from collections.abc import Sequence
 
@@ -6,68 +6,69 @@ from ...errors import UserError
 from ...planning.plan import Job
 from ...types import InstanceRef, Trace
 
-#: An instance whose worker died this often is set aside.
-DEATHS = 2
-#: So many deaths in a row, without one finished instance, are not the instances' fault.
-_FRUITLESS = 50
-#: The same for workers that die before they have built a method.
-_STILLBORN = 5
+#: An instance is set aside after this many worker failures.
+_MAX_INSTANCE_FAILURES = 2
+#: The run stops after this many worker failures in a row without one finished instance.
+_MAX_FAILURES = 50
+#: The same for workers that fail before they have built a method.
+_MAX_BUILD_FAILURES = 5
 
 
-class Deaths:
-    """The deaths of a run's workers, and the instances they happened on."""
+class WorkerFailures:
+    """Counts the worker failures of a run, in total and for each instance."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
-        self._of: dict[tuple[int, str], int] = {}
-        self._fruitless = 0
-        self._stillborn = 0
+        self._of_instance: dict[tuple[int, str], int] = {}
+        self._in_a_row = 0
+        self._builds_in_a_row = 0
         self.count = 0
         self.retried = 0
         self.set_aside = 0
         self.problem = ""
 
-    def fruit(self) -> None:
-        """Something was finished: workers can work."""
-        self._fruitless = self._stillborn = 0
+    def reset_streaks(self) -> None:
+        """Note that a worker has finished an instance."""
+        self._in_a_row = self._builds_in_a_row = 0
 
-    def record(self, error: BaseException | str, proven: bool, workers: int) -> None:
-        """Count a death. Raises UserError when workers only die.
+    def record(self, error: BaseException | str, has_built: bool, workers: int) -> None:
+        """Count a worker failure. Raises UserError when too many follow each other.
 
-        proven: whether it had built a method. workers: how many there are.
+        has_built: whether the worker had built a method. workers: how many workers there are.
         """
         self.count += 1
         self.problem = reason(error)
-        self._fruitless += proven
-        self._stillborn += not proven
-        if self._stillborn >= _STILLBORN + workers:
+        self._in_a_row += has_built
+        self._builds_in_a_row += not has_built
+        if self._builds_in_a_row >= _MAX_BUILD_FAILURES + workers:
             raise UserError(
-                f"workers die as they start or build their method; the last one: {self.problem}. "
-                "Nodes without this package get it with --ship-package, what it needs with a "
-                "runtime environment"
+                "workers die as they start or build their method; the last failure: "
+                f"{self.problem}. For nodes without isegbench use --ship-package, and a runtime "
+                "environment for what it needs"
             )
-        if self._fruitless >= max(_FRUITLESS, 4 * workers):
+        if self._in_a_row >= max(_MAX_FAILURES, 4 * workers):
             raise UserError(
-                f"workers die before they finish anything; the last one: {self.problem}"
+                "workers die before they finish an instance; the last failure: " + self.problem
             )
 
-    def note_lost_node(self, error: BaseException | str) -> None:
-        """Count a worker that went with its node, for which nothing it did is to blame."""
+    def record_lost_node(self, error: BaseException | str) -> None:
+        """Count a worker that was lost with its node: no instance has caused that."""
         self.count += 1
         self.problem = reason(error)
 
-    def again(self, count: int) -> None:
-        """Instances go out once more through no fault of theirs."""
-        self.retried += count
+    def count_retries(self, instances: int) -> None:
+        """Count instances that go back to the queue without being blamed."""
+        self.retried += instances
 
     def blame(self, number: int, ref: InstanceRef, alone: bool, hung: bool) -> Trace | None:
-        """An instance's worker died on it: its trace, if that was the last time.
+        """Blame a failure on an instance: its trace if it is set aside, None if it is tried again.
 
-        alone: nobody else can have been to blame.
+        number: of its job. alone: no other instance was in the piece of work, so no other can
+        have been the cause. hung: the method did not return.
         """
         key = (number, ref.name)
-        self._of[key] = self._of.get(key, 0) + 1
-        if self._of[key] < DEATHS or not alone:
+        self._of_instance[key] = self._of_instance.get(key, 0) + 1
+        if self._of_instance[key] < _MAX_INSTANCE_FAILURES or not alone:
             self.retried += 1
             return None
         self.set_aside += 1
@@ -81,12 +82,12 @@ class Deaths:
             ref.name,
             (),
             "timed-out" if hung else "worker-died",
-            f"its worker {did} {self._of[key]} times: {self.problem}",
+            f"its worker {did} {self._of_instance[key]} times: {self.problem}",
         )
 
 
 def reason(error: BaseException | str) -> str:
-    """An error in one line: of Ray's paragraphs, what says how the worker ended."""
+    """An error in one line: the line of Ray's message that says how the worker ended."""
     text = str(error).strip() or type(error).__name__
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if "creation task" in lines[0]:

@@ -8,69 +8,71 @@ from typing import Any
 import ray
 
 from ...planning.resources import Resources
-from .work_queue import Backlog, Piece
-from .worker import Hello, Worker
+from .work_queue import Piece, WorkQueue
+from .worker import Worker, WorkerStarted
 
 
 @dataclass(eq=False)
-class Member:
-    """A worker: its actor, what it has built, and the pieces it holds, the running one first.
+class WorkerHandle:
+    """The driver's record of one worker.
 
-    greeting: the reference to its first word. hello: that word; None while it starts, or waits
-    for the cluster to have room. proven: it has built a method.
+    actor: Ray's handle. starting: the future of its first message. started: that message; None
+    while the worker starts or waits for room in the cluster. method: the name of the method that
+    its last piece was for. has_built: whether it has built a method. pieces: the work sent to it,
+    the running piece first, each with the stream of the worker's messages about it.
     """
 
     actor: Any
-    greeting: Any
-    hello: Hello | None = None
-    proven: bool = False
+    starting: Any
+    started: WorkerStarted | None = None
+    has_built: bool = False
     method: str | None = None
     pieces: deque[tuple[Any, Piece]] = field(default_factory=deque)
 
 
-class Crew:
-    """Workers of one shape, and the work that is theirs."""
+class WorkerGroup:
+    """Workers that occupy the same resources, and the queue they work on."""
 
-    def __init__(self, shape: Resources, backlog: Backlog) -> None:
+    def __init__(self, shape: Resources, queue: WorkQueue) -> None:
         self.shape = shape
-        self.backlog = backlog
-        self.members: list[Member] = []
+        self.queue = queue
+        self.workers: list[WorkerHandle] = []
 
     @property
-    def alive(self) -> list[Member]:
-        """The members that have answered."""
-        return [member for member in self.members if member.hello]
+    def alive(self) -> list[WorkerHandle]:
+        """The workers that have started."""
+        return [worker for worker in self.workers if worker.started]
 
     @property
     def busy(self) -> int:
-        """How many instances are being worked on."""
-        return sum(len(piece.refs) for member in self.members for _, piece in member.pieces)
+        """How many instances the workers hold."""
+        return sum(len(piece.refs) for worker in self.workers for _, piece in worker.pieces)
 
     @property
     def finished(self) -> bool:
-        """Whether nothing waits and nothing is being worked on."""
-        return not self.backlog.left and not any(member.pieces for member in self.members)
+        """Whether the queue is empty and no worker holds a piece."""
+        return not self.queue.remaining and not any(worker.pieces for worker in self.workers)
 
-    def recruit(self, wanted: int) -> None:
-        """Ask for workers until there are as many as wanted and useful."""
-        useful = min(wanted, self.backlog.left + self.busy)
-        while len(self.members) < useful:
+    def start_workers(self, wanted: int) -> None:
+        """Start workers until there are `wanted`, or one for each unfinished instance."""
+        useful = min(wanted, self.queue.remaining + self.busy)
+        while len(self.workers) < useful:
             actor = Worker.options(
                 num_cpus=self.shape.cpus,
                 num_gpus=self.shape.gpus or 0,
                 memory=self.shape.memory,
                 scheduling_strategy="SPREAD",
             ).remote(max(1, int(self.shape.cpus)))
-            self.members.append(Member(actor, actor.hello.remote()))
+            self.workers.append(WorkerHandle(actor, actor.started.remote()))
 
-    def release_idle(self) -> None:
-        """Let those go that have nothing to do and get nothing: others may need their place."""
-        if not self.backlog.left:
-            for member in [m for m in self.members if not m.pieces]:
-                self.dismiss(member)
+    def stop_idle(self) -> None:
+        """Stop the workers without a piece once the queue is empty: another group may need room."""
+        if not self.queue.remaining:
+            for worker in [worker for worker in self.workers if not worker.pieces]:
+                self.stop(worker)
 
-    def dismiss(self, member: Member) -> None:
-        """End a worker, dead or alive, and forget it."""
-        self.members.remove(member)
+    def stop(self, worker: WorkerHandle) -> None:
+        """Kill a worker, which may be dead already, and remove it from the group."""
+        self.workers.remove(worker)
         with contextlib.suppress(Exception):
-            ray.kill(member.actor)
+            ray.kill(worker.actor)

@@ -34,7 +34,7 @@ def shown(terminal, pairs, height=40, monkeypatch=None):
         for method, dataset in pairs:
             seen.advance(trace(method, dataset))
             seen.advance(trace(method, dataset, "method-failed"))
-            seen.watch(PoolStatus(1, 2, deaths=1, retried=3, problem="out of [memory]"))
+            seen.watch(PoolStatus(1, 2, failures=1, retried=3, problem="out of [memory]"))
             seen.advance(trace(method, dataset))
     return file.getvalue()
 

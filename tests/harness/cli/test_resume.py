@@ -91,7 +91,7 @@ def test_what_is_finished_is_not_computed_again(tmp_path):
     assert max(Counter((tmp_path / "twice.log").read_text().split()).values()) == 1
 
 
-@pytest.mark.parametrize("executor", ["inline", "ray"])
+@pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 def test_interrupted_politely_it_says_how_to_go_on(tmp_path, executor):
     """The command it prints, typed into a shell, ends the run; nothing is computed twice."""
     name = f"polite {executor}"

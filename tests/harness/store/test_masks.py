@@ -43,8 +43,10 @@ class Banded(Method):
         return result
 
 
-@pytest.mark.parametrize("executor", ["inline", "ray"])
-def test_coco_opens_what_a_run_kept(tmp_path, discs, executor):
+@pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
+def test_coco_opens_what_a_run_kept(tmp_path, discs, executor, request):
+    if executor == "ray":
+        request.getfixturevalue("local_ray")
     more = {"executor": executor, "workers": 1} if executor == "ray" else {}
     harness.run([Banded, "oracle"], discs(3), out=tmp_path / "o", **OPTIONS, **more)
     found = sorted(path.name for path in (tmp_path / "o" / "masks").glob("*.json"))

@@ -166,17 +166,12 @@ def test_methods_share_the_machines_as_far_as_they_go():
     assert Forecast([gpu, twin], room).seconds == pytest.approx(200)
 
 
-def test_ray_is_asked_for_its_workers(discs, monkeypatch):
-    """What the cluster has room for is what the plan counts on; the probe runs there."""
-    ray = pytest.importorskip("ray")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-    try:
-        values = {"methods": Once, "datasets": discs(5), "clicks": 2, "executor": "ray"}
-        found = forecast(make_config(values), probe=2)
-        assert found.room == Room({"Once": 2}, cpus=2.0, gpus=0.0)
-        assert len(found.parts[0].seconds) == 2
-    finally:
-        ray.shutdown()
+def test_the_number_of_workers_comes_from_ray(discs, local_ray):
+    """The forecast counts the workers that the cluster has room for; the probe runs there."""
+    values = {"methods": Once, "datasets": discs(5), "clicks": 2, "executor": "ray"}
+    found = forecast(make_config(values), probe=2)
+    assert found.room == Room({"Once": 2}, cpus=2.0, gpus=0.0)
+    assert len(found.parts[0].seconds) == 2
 
 
 def test_predictions_are_counted_from_the_opening():

@@ -17,20 +17,21 @@ from isegbench import harness
 
 FAULTY = Path(__file__).with_name("faulty.py")
 
-#: What of a trace does not depend on the clock.
+#: The columns of a trace that do not depend on the clock.
 STABLE = [
     *("method", "dataset", "simulator", "seed", "instance", "click"),
     *("y", "x", "kind", "iou", "status"),
 ]
 
-#: How often tests of faults are repeated, each time with other timing.
+#: How often each fault is tried, each time at other moments.
 REPEATS = int(os.environ.get("ISEGBENCH_FAULT_REPEATS", "1"))
 
 
 @pytest.fixture(scope="module")
 def ray_folder() -> Iterator[None]:
-    """Ray's files in a folder of ours: a cluster announces itself there, to whoever looks."""
+    """A folder for Ray's files, so that no other process finds these clusters."""
     # Ray puts sockets in it, whose paths must be short.
+    ray.shutdown()
     folder = tempfile.mkdtemp(prefix="iseg", dir="/tmp")
     before = os.environ.get("RAY_TMPDIR")
     os.environ["RAY_TMPDIR"] = folder
@@ -43,7 +44,7 @@ def ray_folder() -> Iterator[None]:
 
 
 class Nodes:
-    """A cluster whose head does no work, with two small nodes that do."""
+    """A cluster: a head without CPUs, and two nodes of one CPU each."""
 
     def __init__(self) -> None:
         self._cluster = Cluster(
@@ -65,7 +66,7 @@ class Nodes:
         return self._cluster.add_node(num_cpus=1, env_vars=own, **store, **options)
 
     def lose(self) -> None:
-        """Lose the node that was added first, without a warning."""
+        """Kill all processes of the node that was added first."""
         self._cluster.remove_node(self.workers.pop(0), allow_graceful=False)
 
     def replace(self) -> None:
@@ -102,7 +103,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.fixture(scope="session")
 def undisturbed(pictures: str) -> Callable[[], pd.DataFrame]:
-    """What a run with the steady method and three seeds must give, however it was disturbed."""
+    """The traces of a run with the steady method and three seeds, without faults."""
     table = {"name": f"{FAULTY}:Steady", "label": "steady"}
     frame = harness.run(table, pictures, clicks=5, seeds=3, simulator="random-error")
     return lambda: frame[STABLE].copy()

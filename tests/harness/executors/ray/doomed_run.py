@@ -1,4 +1,4 @@
-"""A run whose Ray is killed under it: `doomed_run.py CONFIG.toml PROCESS SECONDS`.
+"""A run during which a process of Ray is killed: `doomed_run.py CONFIG.toml PROCESS SECONDS`.
 
 Starts a cluster of its own, runs the configuration on it, and kills the head's PROCESS
 (`gcs_server` or `raylet`) after the fifth trace. SECONDS: how long the run waits for Ray to answer.

@@ -1,4 +1,4 @@
-"""Methods that workers load from this file by value: steady ones, and ones that do harm."""
+"""Methods for tests of faults: a slow one, and one that harms its process."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from isegbench.harness.method import Method
 
 
 class Steady(Method):
-    """Nearest click wins, by brute force, after a sleep; leaves a mark of every process it is in.
+    """Nearest click wins, by brute force, after a sleep; leaves a file for each process.
 
     marks: a folder that gets a file named as the process's id, or "".
     """
@@ -36,7 +36,7 @@ class Steady(Method):
 
 
 class Harmful(Steady):
-    """Does harm to its process at each of the instances named, joined by "+", every time."""
+    """Harms its process at each of the instances named, joined by "+", every time."""
 
     def __init__(self, harm: str, at: str) -> None:
         super().__init__()
@@ -58,5 +58,5 @@ class Harmful(Steady):
         time.sleep(1000)
 
     def hold(self):
-        """Sleep without letting any other thread run Python."""
+        """Sleep and hold the GIL."""
         ctypes.PyDLL(None).sleep(1000)

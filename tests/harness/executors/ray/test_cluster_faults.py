@@ -1,4 +1,4 @@
-"""A cluster that is harmed while it works: afterwards every trace is there, once, and the same."""
+"""Faults of a cluster during a run: afterwards every trace is there, once, and the same."""
 
 import os
 import random
@@ -26,7 +26,7 @@ from .conftest import FAULTY, REPEATS, STABLE
 
 
 def steady(marks):
-    """A method that takes its time; the folder `marks` gets a file for each process it is in."""
+    """A slow method; the folder `marks` gets a file for each process that builds it."""
     marks.mkdir(exist_ok=True)
     return {
         "name": f"{FAULTY}:Steady",
@@ -42,7 +42,7 @@ def options(nodes, **more):
 
 
 def workers_in(marks):
-    """The processes alive that hold the method, this one aside."""
+    """The ids of the live worker processes that have built the method."""
     found = [int(path.name) for path in marks.iterdir()]
     return [pid for pid in found if pid != os.getpid() and _is_worker(pid)]
 
@@ -85,7 +85,7 @@ def test_workers_killed_at_any_time(nodes, pictures, undisturbed, tmp_path, repe
     execute(make_config(given), None, count, statuses.append)
     assert len(killed) >= 2
     check_whole(out, undisturbed)
-    assert statuses[-1].deaths == len(killed)
+    assert statuses[-1].failures == len(killed)
     assert statuses[-1].set_aside == 0
     assert statuses[-1].retried > 0
 
@@ -142,17 +142,16 @@ def test_the_driver_killed_and_started_again(nodes, pictures, undisturbed, tmp_p
         """
     )
     command = [sys.executable, "-m", "isegbench", "run", str(toml)]
-    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    until = time.monotonic() + 90
+    driver = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    until = time.monotonic() + 150
     while not trace_files(out) and driver.poll() is None and time.monotonic() < until:
         time.sleep(0.02)
     time.sleep(chance.uniform(0, 1.5))
     driver.kill()
-    _, said = driver.communicate()
-    assert b"the same command goes on where it stopped" in said
+    driver.wait()
     left = len(undisturbed()) - sum(pq.read_metadata(path).num_rows for path in trace_files(out))
     assert left > 0, "it was done before it was killed: nothing was tested"
-    again = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    again = subprocess.run(command, capture_output=True, text=True, timeout=240)
     assert again.returncode == 0, again.stderr
     assert "Resuming" in again.stderr
     check_whole(out, undisturbed)
@@ -180,8 +179,8 @@ def test_an_instance_that_harms_its_worker_every_time(nodes, pictures, monkeypat
 
 
 def test_a_cluster_without_room_is_waited_for_and_given_up(nodes, pictures, monkeypatch):
-    monkeypatch.setattr(dispatch, "_LOOK_SECONDS", 0.5)
-    monkeypatch.setattr(dispatch, "_ROOM_PATIENCE_SECONDS", 3.0)
+    monkeypatch.setattr(dispatch, "_NO_ROOM_NOTICE_SECONDS", 0.5)
+    monkeypatch.setattr(dispatch, "_NO_ROOM_LIMIT_SECONDS", 3.0)
     statuses = []
     values = {"methods": f"{FAULTY}:Steady", "datasets": pictures, **options(nodes)}
     config = make_config(values | {"gpus_per_worker": 2.0})

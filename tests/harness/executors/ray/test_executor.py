@@ -1,4 +1,4 @@
-"""The ray executor on this machine: same traces, and deaths that cost only themselves."""
+"""The ray executor on this machine: the same traces as inline, also after worker failures."""
 
 import os
 import signal
@@ -23,13 +23,7 @@ STABLE = [
 ]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cluster():
-    ray.init(
-        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-    )
-    yield
-    ray.shutdown()
+pytestmark = pytest.mark.usefixtures("local_ray")
 
 
 @pytest.mark.parametrize("batch_size", [1, 3])
@@ -82,7 +76,7 @@ class Deadly(Method):
 def run_deadly(tmp_path, discs, always):
     method = Deadly(str(tmp_path), always)
     frame = harness.run(method, discs(9), clicks=2, executor="ray", workers=2)
-    assert len(list(tmp_path.iterdir())) == 2, "the workers did not die: nothing was tested"
+    assert len(list(tmp_path.iterdir())) == 2, "no worker died: nothing was tested"
     return frame
 
 
@@ -100,7 +94,7 @@ def test_an_instance_that_kills_twice_is_set_aside(tmp_path, discs):
 
 
 class Unbuildable(Method):
-    """Builds here, where it was checked, and nowhere else."""
+    """Can be built in the driver, which checks it, but not in a worker."""
 
     def __init__(self) -> None:
         if ray.get_runtime_context().worker.mode != ray.SCRIPT_MODE:
@@ -113,7 +107,7 @@ def test_a_method_that_cannot_be_built_on_a_worker_says_why(discs):
 
 
 class DeadlyToBuild(Method):
-    """Builds here, and kills any other process that builds it."""
+    """Can be built in the driver; kills a worker that builds it."""
 
     def __init__(self) -> None:
         if ray.get_runtime_context().worker.mode != ray.SCRIPT_MODE:

@@ -1,4 +1,4 @@
-"""What a user's own file defines reaches a process that cannot see the file."""
+"""Objects of a user's own file are unpickled in a process that does not have the file."""
 
 import subprocess
 import sys
@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 import ray
 
-from isegbench.harness.executors.ray.shipping import let_own_files_travel
+from isegbench.harness.executors.ray.shipping import pickle_own_files_by_value
 from isegbench.harness.registry import load_module
 from isegbench.harness.simulators.jitter import Jittered
 
@@ -17,7 +17,7 @@ from isegbench.harness.simulator import Simulator
 def decode(data, times):
     return len(data) * times
 
-class Sulky(Simulator):
+class NoClicks(Simulator):
     def open(self, instance, opening, rng):
         return []
 
@@ -31,7 +31,7 @@ def own(tmp_path):
     file = tmp_path / "own.py"
     file.write_text(OWN)
     module = load_module(file)
-    let_own_files_travel()
+    pickle_own_files_by_value()
     yield module
     ray.cloudpickle.unregister_pickle_by_value(module)
 
@@ -40,11 +40,11 @@ def own(tmp_path):
     ("wrapped", "then"),
     [
         (lambda own: partial(own.decode, times=3), "(b'ab') == 6"),
-        (lambda own: Jittered(own.Sulky(), 3), ".simulator.correct(*[None] * 5) is None"),
+        (lambda own: Jittered(own.NoClicks(), 3), ".simulator.correct(*[None] * 5) is None"),
     ],
     ids=["partial decoder", "jittered simulator"],
 )
-def test_what_is_inside_of_something_of_ours_travels_too(own, wrapped, then, tmp_path):
+def test_objects_inside_others_are_pickled_by_value_too(own, wrapped, then, tmp_path):
     sent = tmp_path / "sent"
     sent.write_bytes(ray.cloudpickle.dumps(wrapped(own)))
     code = f"import pickle; assert pickle.load(open({str(sent)!r}, 'rb')){then}"

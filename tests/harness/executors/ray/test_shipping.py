@@ -1,4 +1,4 @@
-"""What nodes do not have is brought to them: checkpoints, and this package itself."""
+"""Nodes get what they do not have: checkpoints, and this package itself."""
 
 import os
 import shutil
@@ -47,7 +47,7 @@ def method(tmp_path):
 
 
 def said(method):
-    """What each worker says: its cache, the file it loaded, where the package is."""
+    """What each worker wrote: its cache, the file it loaded, the place of the package."""
     marks = [path for path in (method / "marks").iterdir() if path.name != str(os.getpid())]
     return [tuple(path.read_text().split()) for path in marks]
 
@@ -152,7 +152,7 @@ def test_a_driver_installed_from_a_wheel_brings_what_the_wheel_holds(
         cwd=method,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=240,
     )
     assert done.returncode == 0, done.stderr
     engines = [engine for _, _, engine in said(method)]

@@ -1,4 +1,4 @@
-"""Who gets which work, without Ray: small jobs, and workers that are only counted."""
+"""The work queue without Ray: small jobs, and workers that are only counted."""
 
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isegbench.harness.engine.session import Settings
-from isegbench.harness.executors.ray.work_queue import Backlog
+from isegbench.harness.executors.ray.work_queue import WorkQueue
 from isegbench.harness.types import Blob, InstanceRef
 
 
@@ -26,71 +26,71 @@ def job(method, count, batch_size=1, size=10, name="d"):
     return plan
 
 
-def backlog(*jobs, piece_bytes=2**30):
-    return Backlog(dict(enumerate(jobs)), piece_bytes)
+def queue_of(*jobs, piece_bytes=2**30):
+    return WorkQueue(dict(enumerate(jobs)), piece_bytes)
 
 
 def test_the_largest_image_of_the_data_set_with_the_largest_goes_first():
     small, large = job("m", 3, size=10, name="s"), job("m", 3, size=50, name="l")
-    waiting = backlog(small, large)
+    queue = queue_of(small, large)
     order = []
-    while piece := waiting.next_piece("m", ["m"] * 50, 0):
+    while piece := queue.next_piece("m", ["m"] * 50, 0):
         order += piece.refs
     assert order == ["l2", "l1", "l0", "s2", "s1", "s0"]
 
 
 def test_pieces_take_a_second_and_are_single_instances_at_the_end():
-    waiting = backlog(job("m", 100))
+    queue = queue_of(job("m", 100))
     sizes = []
-    while piece := waiting.next_piece("m", ["m", "m"], 0):
+    while piece := queue.next_piece("m", ["m", "m"], 0):
         sizes.append(len(piece.refs))
         piece.done, piece.seconds, piece.refs = len(piece.refs), 0.1 * len(piece.refs), {}
-        waiting.completed(piece)
-    assert sizes[0] == 1, "nobody knows yet how long an instance takes"
-    assert sizes[1] == 10, "a second of instances that take a tenth of it"
+        queue.completed(piece)
+    assert sizes[0] == 1, "the cost of an instance is not known yet"
+    assert sizes[1] == 10, "ten instances of 0.1 seconds"
     assert sizes[-8:] == [1] * 8
     assert sum(sizes) == 100
 
 
 def test_a_piece_never_holds_more_bytes_than_allowed():
-    waiting = backlog(job("m", 100, batch_size=16, size=1000), piece_bytes=5000)
-    piece = waiting.next_piece("m", ["m"], 0)
+    queue = queue_of(job("m", 100, batch_size=16, size=1000), piece_bytes=5000)
+    piece = queue.next_piece("m", ["m"], 0)
     assert sum(ref.image.size for ref in piece.refs.values()) <= 5000
-    assert len(backlog(job("m", 1, size=9000), piece_bytes=5000).next_piece("m", ["m"], 0).refs)
+    assert len(queue_of(job("m", 1, size=9000), piece_bytes=5000).next_piece("m", ["m"], 0).refs)
 
 
-def test_a_worker_keeps_to_its_method_and_a_free_one_goes_where_nobody_is():
-    waiting = backlog(job("a", 50), job("b", 50))
-    assert waiting.next_piece("b", ["b", None], 0).job == 1
-    assert waiting.next_piece(None, ["b", None], 0).job == 0
-    assert waiting.next_piece(None, [None, "a"], 0).job == 1
+def test_a_worker_keeps_its_method_and_a_new_one_gets_the_method_without_workers():
+    queue = queue_of(job("a", 50), job("b", 50))
+    assert queue.next_piece("b", ["b", None], 0).job == 1
+    assert queue.next_piece(None, ["b", None], 0).job == 0
+    assert queue.next_piece(None, [None, "a"], 0).job == 1
 
 
 def test_a_worker_does_not_build_a_method_for_less_work_than_that_takes():
-    waiting = backlog(job("a", 5), job("b", 0))
-    waiting.built("a", 30.0)
-    assert waiting.next_piece("b", ["a", "b"], 0) is None
-    assert waiting.next_piece("b", ["b"], 0) is not None, "unless nobody else does"
+    queue = queue_of(job("a", 5), job("b", 0))
+    queue.built("a", 30.0)
+    assert queue.next_piece("b", ["a", "b"], 0) is None
+    assert queue.next_piece("b", ["b"], 0) is not None, "unless no other worker is alive"
 
 
-def test_at_the_end_what_waits_is_for_who_is_free_first():
-    waiting = backlog(job("m", 7))
-    assert waiting.next_piece("m", ["m", "m"], 1) is None
-    assert waiting.next_piece("m", ["m", "m"], 0) is not None
+def test_near_the_end_only_workers_without_a_piece_get_one():
+    queue = queue_of(job("m", 7))
+    assert queue.next_piece("m", ["m", "m"], 1) is None
+    assert queue.next_piece("m", ["m", "m"], 0) is not None
 
 
-def test_only_what_may_have_been_begun_is_suspected():
-    waiting = backlog(job("m", 5000, batch_size=16))
-    piece = waiting.next_piece("m", ["m"], 0)
-    assert waiting.begun(piece) >= len(piece.refs), "of unknown cost: all"
+def test_only_instances_that_may_have_started_are_suspected():
+    queue = queue_of(job("m", 5000, batch_size=16))
+    piece = queue.next_piece("m", ["m"], 0)
+    assert queue.started(piece) >= len(piece.refs), "all, while their cost is unknown"
     piece.done, piece.seconds = 10, 5.0
-    # Two batches and the threads' in the engine's pool, one coming; two more take a second.
-    assert waiting.begun(piece) == 2 * 16 + 2 + 1 + 2
+    # Two batches, one for each thread, one being loaded; and two of 0.5 s that were not sent yet.
+    assert queue.started(piece) == 2 * 16 + 2 + 1 + 2
 
 
 @dataclass
-class Imaginary:
-    """A worker: when it is free, what it has built."""
+class SimulatedWorker:
+    """A worker: the time when it is free, and its method."""
 
     free: float = 0.0
     method: str | None = None
@@ -105,32 +105,32 @@ class Imaginary:
 )
 @settings(max_examples=60, deadline=None)
 def test_everything_is_done_once_and_workers_end_together(counts, costs, workers, lose):
-    """Simulated: whatever is lost comes back, and no worker idles while instances wait."""
+    """Simulated: lost pieces come back, and no worker is idle while instances wait."""
     jobs = [job(f"m{n}", count, name=f"d{n}") for n, count in enumerate(counts)]
-    waiting = backlog(*jobs)
-    crew = [Imaginary() for _ in range(workers)]
-    done, handed = [], 0
-    while waiting.left:
-        worker = min(crew, key=lambda one: one.free)
-        piece = waiting.next_piece(worker.method, [one.method for one in crew], 0)
-        assert piece is not None, "methods cost nothing to build here: there is always work"
-        worker.method = waiting.method_of(piece)
-        handed += 1
-        if handed in lose:
-            waiting.put_back(piece)
+    queue = queue_of(*jobs)
+    pool = [SimulatedWorker() for _ in range(workers)]
+    done, sent = [], 0
+    while queue.remaining:
+        worker = min(pool, key=lambda one: one.free)
+        piece = queue.next_piece(worker.method, [one.method for one in pool], 0)
+        assert piece is not None, "methods cost nothing to build here, so there is always work"
+        worker.method = queue.method_of(piece)
+        sent += 1
+        if sent in lose:
+            queue.put_back(piece)
             continue
         piece.done, piece.seconds = len(piece.refs), costs[piece.job] * len(piece.refs)
         worker.free += piece.seconds
         done += [(piece.job, name) for name in piece.refs]
         piece.refs = {}
-        waiting.completed(piece)
+        queue.completed(piece)
     assert sorted(done) == sorted((n, ref.name) for n, j in enumerate(jobs) for ref in j.refs)
-    # Nobody works on after the others by more than one piece: about a second, or one instance.
-    # The first pieces of a method are handed out before its cost is known.
-    ends = [worker.free for worker in crew]
+    # A worker ends after the others by one piece at most: about a second, or one instance.
+    # The first pieces of a method are sent before its cost is known.
+    ends = [worker.free for worker in pool]
     assert max(ends) - min(ends) <= 1.0 + max(costs) + 1e-6
 
 
-@pytest.mark.parametrize("held", [0, 1])
-def test_nothing_is_left_of_nothing(held):
-    assert backlog(job("m", 0)).next_piece(None, [None], held) is None
+@pytest.mark.parametrize("pending", [0, 1])
+def test_an_empty_job_has_no_pieces(pending):
+    assert queue_of(job("m", 0)).next_piece(None, [None], pending) is None

@@ -161,7 +161,7 @@ def test_a_box_that_is_mended_is_another_box(boxes, tmp_path):
     assert out.read_bytes() == before
 
 
-def test_workers_and_batches_change_nothing(boxes, tmp_path):
+def test_workers_and_batches_change_nothing(boxes, tmp_path, local_ray):
     file, _ = boxes
     one, two = tmp_path / "one.json", tmp_path / "two.json"
     label(file, PHOTOGRAPHS, "grabcut:opening=box", one, limit=4)

@@ -1,7 +1,6 @@
 """Two processes that share a batch, against one that adds up their gradients itself."""
 
 import pytest
-import ray
 import torch
 
 from isegbench.methods.iog.training.batches import Batches
@@ -9,15 +8,6 @@ from isegbench.methods.iog.training.loop import make_network
 from isegbench.methods.iog.training.objective import Objective
 from isegbench.methods.iog.training.samples import Sample, Samples
 from isegbench.methods.iog.training.state import CHECKPOINT
-
-
-@pytest.fixture
-def cluster():
-    ray.init(
-        "local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR"
-    )
-    yield
-    ray.shutdown()
 
 
 def by_hand(config, material):
@@ -43,7 +33,7 @@ def by_hand(config, material):
     return sum(losses) / 2, dict(network.named_parameters())
 
 
-def test_two_processes_make_the_step_of_their_averaged_gradients(small, watch, cluster):
+def test_two_processes_make_the_step_of_their_averaged_gradients(small, watch, local_ray):
     plain = {"optimizer": "sgd", "lr": 1e-6, "head_factor": 10, "momentum": 0, "weight_decay": 0}
     trainer, config, material = small(batch=4, epochs=1, devices=2, **plain)
     seen = watch()
