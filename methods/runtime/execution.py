@@ -12,7 +12,6 @@ from torch import nn
 
 from .device import Device, resolve_device
 from .fast_layers import replace_slow
-from .onednn_stages import keep_in_blocks
 
 Network = TypeVar("Network", bound=nn.Module)
 #: float32 is the released systems'; in the others convolutions and products are computed, and
@@ -82,10 +81,9 @@ def ready(network: Network, device: torch.device, kernels: Kernels = "last") -> 
 
     On a CPU the process keeps the memory that layers free. Unless kernels is "loaded", slow layers
     are replaced (`replace_slow`): on any number of threads they compute, to the bit, what the
-    network as loaded computes on several, but for the sums of widely dilated convolutions. "first"
-    lets residual stages keep their features in oneDNN's layout, which changes no bit. "last" lays
-    weights and maps out channels last instead, which changes the last bits of all sums. The network
-    is changed in place, the names in its state dict are not.
+    network as loaded computes on several, but for the sums of widely dilated convolutions. "last"
+    lays weights and maps out channels last, which changes the last bits of all sums. The network is
+    changed in place, the names in its state dict are not.
     """
     network = network.eval().requires_grad_(False).to(device)
     if device.type == "cpu":
@@ -95,8 +93,6 @@ def ready(network: Network, device: torch.device, kernels: Kernels = "last") -> 
             network.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         if kernels != "loaded":
             replace_slow(network)
-        if kernels == "first":
-            keep_in_blocks(network)
     return network
 
 
