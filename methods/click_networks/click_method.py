@@ -61,8 +61,6 @@ class ClickMethod(Method):
         self.network = execution.ready(network, kernels=kernels)
         self.execution = execution
         self.device = execution.device
-        # On a CPU several threads that compute with torch get into each other's way.
-        self.threaded = self.device.type != "cpu"
         self.zoom = zoom
         self.zoom_target = zoom_target
         self.flip = flip

@@ -1,7 +1,6 @@
 """DEXTR: an object from its four extreme points."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import cv2
@@ -18,7 +17,7 @@ from ..processing.boxes import box_of, crop, paste
 from ..processing.byte_scale import byte_scaled
 from ..processing.gaussian_points import gaussian_map
 from ..runtime.checkpoint_file import fit, load_state
-from ..runtime.device import Device, to_device, to_host
+from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
 
 #: Side of the network's input, and the margin of the box in image pixels.
@@ -38,7 +37,6 @@ class DEXTR(Method):
 
     opening = "extreme-points"
     corrections = False
-    threaded = True
     paper = Paper(
         "Deep Extreme Cut: From Extreme Points to Object Segmentation",
         "K.-K. Maninis, S. Caelles, J. Pont-Tuset, L. Van Gool",
@@ -95,21 +93,18 @@ class DEXTR(Method):
         return "dextr"
 
     def predict(self, sessions: Sequence[Session]) -> list[np.ndarray]:
-        return [finish() for finish in self.launch(sessions)]
-
-    def launch(self, sessions: Sequence[Session]) -> list[Callable[[], np.ndarray]]:
         inputs = torch.stack([session.memory["input"] for session in sessions])
         with torch.inference_mode(), self.execution.computing():
             logits = self.network(inputs).float()
             logits = functional.interpolate(
                 logits, (SIDE, SIDE), mode="bilinear", align_corners=True
             )
-        crops = to_host(logits[:, 0])
-        return [partial(self._finish, crops, *pair) for pair in enumerate(sessions)]
+        crops = logits[:, 0].cpu().numpy()
+        return [self._in_image(*pair) for pair in zip(crops, sessions, strict=True)]
 
-    def _finish(self, crops: Callable[[], np.ndarray], index: int, session: Session) -> np.ndarray:
-        """The (H, W) map of one session, from (N, 512, 512) logits of the crops."""
-        values = in_image(crops()[index], session.memory["box"], session.shape)
+    def _in_image(self, logits: np.ndarray, session: Session) -> np.ndarray:
+        """The (H, W) map of one session, from the (512, 512) logits of its crop."""
+        values = in_image(logits, session.memory["box"], session.shape)
         # Cubic resizing overshoots: values leave [0, 1] without crossing the threshold.
         return byte_scaled(values) if self.protocol == "released" else values.clip(0, 1)
 

@@ -1,8 +1,7 @@
 """What IOG's methods share: from clicks to a network's input, and from its output to a map."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -15,7 +14,7 @@ from ...harness.method import Method, Paper, Session, UsedWeights
 from ...harness.types import Box
 from ..processing.boxes import box_of
 from ..processing.byte_scale import byte_scaled
-from ..runtime.device import to_device, to_host
+from ..runtime.device import to_device
 from ..runtime.execution import Execution
 from .guidance import RELEASED_SIDE, Opening, opening_guidance
 from .released_simulator import ReleasedMap, view_point
@@ -31,7 +30,6 @@ class InsideOutside(Method, ABC):
     """A method that opens with a box and a point inside it, and predicts in a square view."""
 
     opening = "inside-outside"
-    threaded = True
     paper = Paper(
         "Interactive Object Segmentation with Inside-Outside Guidance",
         "S. Zhang, J. H. Liew, Y. Wei, S. Wei, Y. Zhao",
@@ -70,16 +68,13 @@ class InsideOutside(Method, ABC):
         return self.name
 
     def predict(self, sessions: Sequence[Session]) -> list[np.ndarray]:
-        return [finish() for finish in self.launch(sessions)]
-
-    def launch(self, sessions: Sequence[Session]) -> list[Callable[[], np.ndarray]]:
         with torch.inference_mode(), self.execution.computing():
-            logits = to_host(self._logits(sessions)[:, 0].float())
-        return [partial(self._finish, logits, *pair) for pair in enumerate(sessions)]
+            logits = self._logits(sessions)[:, 0].float().cpu().numpy()
+        return [self._in_image(*pair) for pair in zip(logits, sessions, strict=True)]
 
-    def _finish(self, logits: Callable[[], np.ndarray], index: int, session: Session) -> np.ndarray:
-        """The (H, W) map of one session, from (N, side, side) float32 logits in the views."""
-        in_view = expit(logits()[index])
+    def _in_image(self, logits: np.ndarray, session: Session) -> np.ndarray:
+        """The (H, W) map of one session, from its (side, side) float32 logits in the view."""
+        in_view = expit(logits)
         values = session.memory["view"].in_image(in_view, session.shape)
         if self.protocol == "released":
             return ReleasedMap.of(byte_scaled(values), in_view)

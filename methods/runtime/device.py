@@ -1,6 +1,5 @@
 """Which device a method computes on."""
 
-from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -37,24 +36,3 @@ def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     if device.type != "cuda":
         return tensor.to(device)
     return tensor.pin_memory().to(device, non_blocking=True)
-
-
-def to_host(tensor: torch.Tensor) -> Callable[[], np.ndarray]:
-    """Start to bring a tensor here; returns a function that waits for it and gives the array.
-
-    On a CPU the array shares the tensor's memory. From a GPU the copy follows what the device has
-    been given up to now, not what it is given while somebody waits.
-    """
-    if tensor.device.type != "cuda":
-        array = tensor.cpu().numpy()
-        return lambda: array
-    here = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
-    here.copy_(tensor, non_blocking=True)
-    arrived = torch.cuda.Event(blocking=True)
-    arrived.record(torch.cuda.current_stream(tensor.device))
-
-    def wait() -> np.ndarray:
-        arrived.synchronize()
-        return here.numpy()
-
-    return wait
