@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from .. import registry
 from ..dataset import Dataset
-from ..engine.session import Settings
+from ..engine.session import Pairing, Settings
 from ..errors import UserError, nearest
 from ..method import Method
 from ..registry import Spec
@@ -30,8 +31,8 @@ _SLICE = re.compile(r"(?P<spec>.*)\[(?P<start>-?\d*):(?P<stop>-?\d*)\]", re.DOTA
 class MethodPlan:
     """A method to run: its name in traces, how to build it anywhere, and what it says of itself.
 
-    built: the one built here to check it and to describe it. resources: what a worker of it
-    occupies.
+    built: the one built here to check it and to describe it; it stays in this process: a pickled
+    plan has None in its place. resources: what a worker of it occupies.
     """
 
     name: str
@@ -39,6 +40,9 @@ class MethodPlan:
     built: Method
     entry: MethodEntry
     resources: Resources = field(default_factory=Resources)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"built": None}
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,10 @@ EVERYTHING = Selection()
 
 @dataclass(frozen=True)
 class Job:
-    """One method on instances of one data set with one seed: what an executor runs."""
+    """One method on instances of one data set with one seed: what an executor runs.
+
+    It can be pickled: a worker builds the method from `method.build`.
+    """
 
     method: MethodPlan
     simulator_name: str
@@ -80,6 +87,10 @@ class Job:
     dataset_name: str
     refs: Sequence[InstanceRef]
     settings: Settings
+
+    def pairing(self, method: Method) -> Pairing:
+        """What the engine runs. method: the one built in this process."""
+        return Pairing(method, self.method.name, self.simulator, self.simulator_name, self.seed)
 
 
 @dataclass(frozen=True)

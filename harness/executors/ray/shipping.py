@@ -5,8 +5,7 @@ import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,9 @@ from ray import cloudpickle
 
 from ...downloads import weights
 from ...downloads.fetch import sha256_of
-from ...engine.session import Settings
 from ...errors import DataError, UserError
-from ...method import Method, UsedWeights
+from ...method import UsedWeights
 from ...planning.plan import Job
-from ...simulator import Simulator
 from ...types import InstanceRef
 
 #: Weights travel in parts of this size, so that nobody holds a large file in memory.
@@ -41,14 +38,12 @@ class Carried:
 
 @dataclass(frozen=True)
 class Shipment:
-    """What a worker needs to know of a job. grace: seconds a late call gets before it is killed."""
+    """A job without its instances, and what else its worker needs.
 
-    method_name: str
-    build: Callable[[], Method]
-    simulator_name: str
-    simulator: Simulator
-    seed: int
-    settings: Settings
+    grace: seconds a late call gets before it is killed.
+    """
+
+    job: Job
     weights: tuple[Carried, ...]
     grace: float
 
@@ -129,16 +124,7 @@ def held(ref: InstanceRef) -> InstanceRef:
 
 
 def _pickled(job: Job, carried: tuple[Carried, ...], grace: float) -> bytes:
-    contents = Shipment(
-        job.method.name,
-        job.method.build,
-        job.simulator_name,
-        job.simulator,
-        job.seed,
-        job.settings,
-        carried,
-        grace,
-    )
+    contents = Shipment(replace(job, refs=()), carried, grace)
     return cloudpickle.dumps(contents)  # pyright: ignore[reportPrivateImportUsage]
 
 
