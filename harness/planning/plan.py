@@ -14,12 +14,12 @@ from .. import registry
 from ..dataset import Dataset
 from ..engine.session import Pairing, Settings
 from ..errors import UserError, nearest
-from ..method import Method
+from ..method import Checkpoint, Method
 from ..registry import Spec
 from ..simulator import Simulator
 from ..simulators.jitter import Jittered
 from ..simulators.openings import OPENINGS
-from ..store.manifest import DatasetEntry, MethodEntry, PaperEntry, Protocol, WeightsEntry
+from ..store.manifest import DatasetEntry, MethodEntry, Protocol, WeightsRecord
 from ..types import InstanceRef
 from .config import Named, RunConfig, read_resources
 from .resources import Resources
@@ -182,20 +182,23 @@ def plan_method(named: Named) -> MethodPlan:
 
 def describe_method(method: Method, spec: str) -> MethodEntry:
     """What the manifest and the leaderboard say of a method."""
-    paper, weights = method.paper, method.weights
+    files = checkpoints(method)
     return MethodEntry(
         spec=spec,
         opening=method.opening,
         threshold=float(method.threshold),
         corrections=method.corrections,
         sees_truth=method.sees_truth,
-        paper=paper and PaperEntry(**vars(paper)),
+        paper=method.paper,
         departures=list(method.departures),
-        weights=weights
-        and WeightsEntry(
-            name=weights.name, sha256=weights.sha256, trained_on=list(weights.trained_on)
-        ),
+        weights=WeightsRecord.of(files) if files else None,
     )
+
+
+def checkpoints(method: Method) -> tuple[Checkpoint, ...]:
+    """The checkpoints that a method runs with."""
+    used = method.weights
+    return used if isinstance(used, tuple) else () if used is None else (used,)
 
 
 def build_simulator(named: Named) -> tuple[str, Simulator]:

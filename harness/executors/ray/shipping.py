@@ -15,8 +15,8 @@ from ray import cloudpickle
 from ...downloads import weights
 from ...downloads.fetch import sha256_of
 from ...errors import DataError, UserError
-from ...method import UsedWeights
-from ...planning.plan import Job
+from ...method import Checkpoint
+from ...planning.plan import Job, checkpoints
 from ...types import InstanceRef
 
 #: Weights travel in parts of this size, so that nobody holds a large file in memory.
@@ -27,16 +27,6 @@ Chunks = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class Carried:
-    """A checkpoint that workers need: as the user named it, and what its bytes are."""
-
-    name: str
-    sha256: str
-    suffix: str
-    trained_on: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Shipment:
     """A job without its instances, and what else its worker needs.
 
@@ -44,7 +34,7 @@ class Shipment:
     """
 
     job: Job
-    weights: tuple[Carried, ...]
+    weights: tuple[Checkpoint, ...]
     grace: float
 
 
@@ -53,8 +43,7 @@ class Freight:
 
     def __init__(self, jobs: list[Job], grace: float) -> None:
         let_own_files_travel()
-        self._files: dict[str, Path] = {}
-        self._weights = [self._carried(job) for job in jobs]
+        self._weights = [checkpoints(job.method.built) for job in jobs]
         self._shipments = [
             ray.put(_pickled(job, carried, grace))
             for job, carried in zip(jobs, self._weights, strict=True)
@@ -70,25 +59,10 @@ class Freight:
         """Put the weights of a job's method into Ray, as some node has no copy of them."""
         for carried in self._weights[job]:
             if carried.sha256 not in self._chunks:
-                self._chunks[carried.sha256] = _parts(self._files[carried.sha256])
-
-    def _carried(self, job: Job) -> tuple[Carried, ...]:
-        found = carried_files(job.method.built.weights)
-        self._files |= {carried.sha256: path for carried, path in found.items()}
-        return tuple(found)
+                self._chunks[carried.sha256] = _parts(carried.path)
 
 
-def carried_files(used: UsedWeights | None) -> dict[Carried, Path]:
-    """The checkpoints behind a method's record of its weights, where they lie on this machine."""
-    found = {}
-    for file in (used.files or (used,)) if used else ():
-        path = weights.at_hand(file.name)
-        if path is not None:
-            found[Carried(file.name, file.sha256, path.suffix, file.trained_on)] = path
-    return found
-
-
-def unpack_weights(wanted: tuple[Carried, ...], chunks: Chunks) -> bool:
+def unpack_weights(wanted: tuple[Checkpoint, ...], chunks: Chunks) -> bool:
     """Have the weights on this node, under the names that methods ask for.
 
     A file the node has already is taken when its bytes are the same; else it is written once for
@@ -97,13 +71,12 @@ def unpack_weights(wanted: tuple[Carried, ...], chunks: Chunks) -> bool:
     for carried in wanted:
         path = weights.at_hand(carried.name)
         if path is None or sha256_of(path) != carried.sha256:
-            path = weights.weights_dir() / "carried" / f"{carried.sha256}{carried.suffix}"
+            path = weights.weights_dir() / "carried" / f"{carried.sha256}{carried.path.suffix}"
             if not path.is_file():
                 if carried.sha256 not in chunks:
                     return False
                 _receive(path, carried, chunks[carried.sha256])
-        file = weights.WeightsFile(path, carried.sha256, carried.name, carried.trained_on)
-        weights.carry(file)
+        weights.register_worker_copy(replace(carried, path=path))
     return True
 
 
@@ -123,7 +96,7 @@ def held(ref: InstanceRef) -> InstanceRef:
         return ref
 
 
-def _pickled(job: Job, carried: tuple[Carried, ...], grace: float) -> bytes:
+def _pickled(job: Job, carried: tuple[Checkpoint, ...], grace: float) -> bytes:
     contents = Shipment(replace(job, refs=()), carried, grace)
     return cloudpickle.dumps(contents)  # pyright: ignore[reportPrivateImportUsage]
 
@@ -136,7 +109,7 @@ def _parts(path: Path) -> list[Any]:
         raise UserError(f"weights {path} cannot be read: {error.strerror or error}") from error
 
 
-def _receive(path: Path, carried: Carried, parts: list[Any]) -> None:
+def _receive(path: Path, carried: Checkpoint, parts: list[Any]) -> None:
     """Write a file from its parts, unless another worker of this node does so first."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
