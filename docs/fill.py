@@ -82,7 +82,7 @@ def checkpoints() -> str:
             f"{entry.megabytes:g} MB" if entry.megabytes else "",
             "by hand" if entry.url is None else "fetched",
         )
-        for entry in weights.entries()
+        for entry in weights.known_checkpoints()
         if entry.system in usable
     ]
     return _table(("method", "name", "trained on", "size", "download"), rows)

@@ -18,6 +18,7 @@ Constructor parameters with type annotations become the keys of ``file.py:Everyt
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,19 +70,18 @@ class Paper:
 
 
 @dataclass(frozen=True)
-class UsedWeights:
-    """The checkpoint a method runs with: recorded in the manifest, shown in the leaderboard.
+class Checkpoint:
+    """A checkpoint file on this machine: what `downloads.weights.resolve` gives.
 
-    name: as the user named it. sha256: of the file. trained_on: data sets whose images or masks
-    the training saw, in this package's names where they have one, e.g. ("sbd", "pascal"). files:
-    of a method with several checkpoints, each of them; the record's own name and sha256 then join
-    theirs.
+    name: as the user named it. path: the file. sha256: of its bytes. trained_on: data sets whose
+    images or masks the training saw, in this package's names where they have one, e.g. ("sbd",
+    "pascal"); None where it is not recorded. The manifest and the leaderboard show all but path.
     """
 
     name: str
+    path: Path
     sha256: str
-    trained_on: tuple[str, ...] = ()
-    files: "tuple[UsedWeights, ...]" = ()
+    trained_on: tuple[str, ...] | None = None
 
 
 class Method:
@@ -108,8 +108,8 @@ class Method:
     paper: ClassVar[Paper | None] = None
     #: Where the authors' protocol departs from the common one; printed as footnotes.
     departures: tuple[str, ...] = ()
-    #: The checkpoint in use; None for methods without weights.
-    weights: UsedWeights | None = None
+    #: The checkpoint in use, or each of several; None for methods without weights.
+    weights: Checkpoint | tuple[Checkpoint, ...] | None = None
 
     def begin(self, session: Session) -> None:
         """Work to do once per session (encode the image, crop), kept in `session.memory`."""

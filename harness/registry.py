@@ -8,6 +8,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -26,12 +27,31 @@ class Spec:
 
     name: a registered name, or `path/to/file.py:Attribute`. positional: the value without a key
     (`folder:PATH`), or None. params: the others, as strings from the command line or as TOML
-    values.
+    values. label: a name of the user's choice for traces and tables, or None.
     """
 
     name: str
     positional: str | None = None
     params: dict[str, Any] = field(default_factory=dict)
+    label: str | None = None
+
+    @classmethod
+    def of(cls, given: "Spec | str | dict[str, Any]") -> "Spec":
+        """A spec from the command line's form, or from a TOML table with `name` and `label`.
+
+        Raises UserError for a table without a name.
+        """
+        if isinstance(given, Spec):
+            return given
+        if isinstance(given, str):
+            return cls.parse(given)
+        values = dict(given)
+        if not isinstance(values.get("name"), str):
+            raise UserError(f'{given!r}: a table needs a name = "..."')
+        spec = cls.parse(values.pop("name"))
+        label = values.pop("label", None)
+        params = {key.replace("-", "_"): value for key, value in values.items()}
+        return cls(spec.name, spec.positional, spec.params | params, label)
 
     @classmethod
     def parse(cls, text: str) -> "Spec":
@@ -82,6 +102,34 @@ class Spec:
 
 def _plain(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+@dataclass(frozen=True)
+class Resolved(Generic[T]):
+    """What a request stands for.
+
+    label: its name in traces and tables. spec: the text from which the same can be built again;
+    of a class or an object only its name. build: builds it, on any machine.
+    """
+
+    label: str
+    spec: str
+    build: Callable[[], T]
+
+
+@dataclass(frozen=True)
+class Recipe(Generic[T]):
+    """How to build what a spec names, on any machine: the factory travels, not its name."""
+
+    factory: Callable[..., T]
+    spec: Spec
+    kind: str
+    base: type[T]
+    context: dict[str, Any]
+
+    def __call__(self) -> T:
+        built = build_with(self.factory, self.spec, self.kind, self.context)
+        return _checked(f"{self.kind} {self.spec.label or self.spec}", built, self.base)
 
 
 class Registry(Generic[T]):
@@ -144,6 +192,29 @@ class Registry(Generic[T]):
         spec = Spec.parse(spec) if isinstance(spec, str) else spec
         return build_with(self.factory(spec.name), spec, self.kind, context)
 
+    def resolve(self, given: Any, base: type[T], **context: Any) -> Resolved[T]:
+        """The name, the spec and the builder of what a user asks for.
+
+        given: a Spec, `name:key=value`, a TOML table with `name`, a class or an object. base: what
+        it must be an instance of. context: as for `build`. Raises UserError, also when building,
+        for anything else.
+        """
+        if isinstance(given, (Spec, str, dict)):
+            spec = Spec.of(given)
+            recipe = Recipe(self.factory(spec.name), spec, self.kind, base, context)
+            return Resolved(spec.label or str(spec), spec.full, recipe)
+        if isinstance(given, type):
+            name = given.__name__
+            build: Callable[[], T] = given
+            if not issubclass(given, base):
+                raise UserError(_not_a(f"{self.kind} {name}", given, base))
+        elif isinstance(given, base):
+            name = getattr(given, "name", None) or type(given).__name__
+            build = partial(_same, given)
+        else:
+            raise UserError(f"{given!r} is not a {self.kind}: give a name, a class or an object")
+        return Resolved(name, name, build)
+
     def _add(self, name: str, factory: Callable[..., T] | str) -> None:
         known = self._factories.get(name)
         if known is not None and known != factory:
@@ -167,6 +238,20 @@ class Registry(Generic[T]):
             found = [n for n, v in vars(module).items() if inspect.isclass(v)]
             raise UserError(f"{path} has no {attribute!r}: {nearest(attribute, found)}")
         return getattr(module, attribute)
+
+
+def _same(built: T) -> T:
+    return built
+
+
+def _checked(what: str, built: Any, base: type[T]) -> T:
+    if not isinstance(built, base):
+        raise UserError(_not_a(what, type(built), base))
+    return built
+
+
+def _not_a(what: str, found: type, base: type) -> str:
+    return f"{what}: {found.__name__} is not a subclass of {base.__name__}"
 
 
 def load_module(path: Path) -> Any:

@@ -5,7 +5,7 @@ part, and with it images of VOC; "PASCAL" ones VOC's training part, and with it 
 "PASCAL + SBD" ones both parts of SBD but for VOC's validation images.
 """
 
-from ..harness.downloads.weights import WeightsEntry, register
+from ..harness.downloads.weights import KnownCheckpoint, register
 
 _SBD = ("sbd:split=train", "voc")
 _PASCAL = ("voc:split=train", "sbd")
@@ -17,13 +17,13 @@ _DEXTR = "https://data.vision.ee.ethz.ch/kmaninis/share/DEXTR/Downloads/models"
 
 
 def _released(system: str, base: str, megabytes: dict[str, float | None]) -> None:
-    """Checkpoints behind direct addresses; the stem of a file tells what it was trained on."""
+    """Checkpoints behind direct addresses; the stem of a file names what it was trained on."""
     for stem, size in megabytes.items():
         named = {"lvis": _COCO_LVIS, "coco": ("coco",), "pascal": _PASCAL, "sbd": _SBD}
         trained_on = next(sets for part, sets in named.items() if part in stem)
         file_name = f"{stem}.pth"
         register(
-            WeightsEntry(
+            KnownCheckpoint(
                 stem, system, trained_on, file_name, url=f"{base}/{file_name}", megabytes=size
             )
         )
@@ -56,42 +56,42 @@ _released(
 )
 
 for _entry in (
-    WeightsEntry(
+    KnownCheckpoint(
         "IOG_PASCAL_SBD",
         "iog",
         _PASCAL,
         "IOG_PASCAL_SBD.pth",
         drive_id="1Lm1hhMhhjjnNwO4Pf7SC6tXLayH2iH0l",
     ),
-    WeightsEntry(
+    KnownCheckpoint(
         "IOG_PASCAL",
         "iog",
         _PASCAL,
         "IOG_PASCAL.pth",
         drive_id="1GLZIQlQ-3KUWaGTQ1g_InVcqesGfGcpW",
     ),
-    WeightsEntry(
+    KnownCheckpoint(
         "IOG_PASCAL_SBD_REFINEMENT",
         "iog-refine",
         _PASCAL,
         "IOG_PASCAL_SBD_REFINEMENT.pth",
         drive_id="1VdOFUZZbtbYt9aIMugKhMKDA6EuqKG30",
     ),
-    WeightsEntry(
+    KnownCheckpoint(
         "fcfi_resnet101",
         "fcfi",
         _SBD,
         drive_id="1bxfaDRZAv7qNfHZXtVeNken2ndpFJ7BF",
         megabytes=224,
     ),
-    WeightsEntry(
+    KnownCheckpoint(
         "fcfi_hrnet18s",
         "fcfi",
         _COCO_LVIS,
         drive_id="1RzUKXWIydewf6qZy48HyLoU21arOVZg2",
         megabytes=39.5,
     ),
-    WeightsEntry(
+    KnownCheckpoint(
         "forte_r50",
         "forte",
         ("synthetic", *_SBD),
@@ -140,7 +140,9 @@ for _base, _trained_on, _ending, _sizes in (
     for _stem, _size in _sizes.items():
         _file = f"{_stem}{_ending}"
         register(
-            WeightsEntry(_stem, "sam", _trained_on, _file, url=f"{_base}/{_file}", megabytes=_size)
+            KnownCheckpoint(
+                _stem, "sam", _trained_on, _file, url=f"{_base}/{_file}", megabytes=_size
+            )
         )
 
 #: Models on the Hugging Face hub that `sam` runs, and what each was trained on.

@@ -21,12 +21,12 @@ def list_(
     from rich.console import Console
     from rich.table import Table
 
-    from ..downloads.weights import added, entries, find
+    from ..downloads.weights import added, find, known_checkpoints
     from ..errors import UserError, nearest
 
-    chosen = entries(system)
+    chosen = known_checkpoints(system)
     if system is not None and not chosen:
-        systems = {entry.system for entry in entries()}
+        systems = {entry.system for entry in known_checkpoints()}
         raise UserError(f"no checkpoint is known for {system!r}: {nearest(system, systems)}")
     table = Table("method", box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
@@ -37,7 +37,7 @@ def list_(
         size = f"{entry.megabytes:g} MB" if entry.megabytes else ""
         where = "here" if find(entry) else missing
         table.add_row(entry.system, entry.name, ", ".join(entry.trained_on), size, where)
-    known = {entry.name for entry in entries()}
+    known = {entry.name for entry in known_checkpoints()}
     for name in added():
         if system is None and name not in known:
             table.add_row("any", name, "", "", "here")
@@ -64,13 +64,13 @@ def add(
 @app.command(epilog="Example: isegbench weights path resnet34_dh128_sbd")
 def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.")]) -> None:
     """Print where a checkpoint lies; an error if it is not on this machine."""
-    from ..downloads.weights import added, entries, find
+    from ..downloads.weights import added, find, known_checkpoints
     from ..errors import UserError, nearest
 
     registered = added()
-    entry = next((entry for entry in entries() if entry.name == name), None)
+    entry = next((entry for entry in known_checkpoints() if entry.name == name), None)
     if entry is None and name not in registered:
-        names = [*registered, *(known.name for known in entries())]
+        names = [*registered, *(known.name for known in known_checkpoints())]
         raise UserError(f"unknown weights {name!r}: {nearest(name, names)}")
     found = registered.get(name) if entry is None else find(entry)
     if found is None:

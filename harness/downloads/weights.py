@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import UserError, nearest
 from ..files import write_whole
-from ..method import UsedWeights
+from ..method import Checkpoint
 from .cache import cache_dir, downloads_lock
 from .fetch import fetch, read_lock, sha256_of
 
@@ -24,7 +24,7 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
 @dataclass(frozen=True)
-class WeightsEntry:
+class KnownCheckpoint:
     """A released checkpoint.
 
     name: how users ask for it. system: the method it belongs to. trained_on: data sets whose
@@ -48,49 +48,26 @@ class WeightsEntry:
         return self.url or f"https://drive.google.com/file/d/{self.drive_id}/view"
 
 
-@dataclass(frozen=True)
-class WeightsFile:
-    """A checkpoint on this machine.
-
-    name: as the user gave it. trained_on: None when nobody has told.
-    """
-
-    path: Path
-    sha256: str
-    name: str
-    trained_on: tuple[str, ...] | None
+_known: dict[str, KnownCheckpoint] = {}
+#: Copies of the driver's files on a worker's machine, by the name that the user gave.
+_worker_copies: dict[str, Checkpoint] = {}
 
 
-@dataclass(frozen=True)
-class _Added:
-    """What `add` recorded about a file."""
-
-    name: str
-    path: Path
-    sha256: str
-    trained_on: tuple[str, ...] | None
-
-
-_entries: dict[str, WeightsEntry] = {}
-#: Files that somebody else has brought to this machine, by the name they were asked for.
-_carried: dict[str, WeightsFile] = {}
-
-
-def register(entry: WeightsEntry) -> None:
+def register(entry: KnownCheckpoint) -> None:
     """Make a checkpoint known. Raises UserError when the name is bad, taken, or has no source."""
     _check_name(entry.name)
-    if _entries.setdefault(entry.name, entry) != entry:
+    if _known.setdefault(entry.name, entry) != entry:
         raise UserError(f"two checkpoints are called {entry.name!r}")
     if not (entry.drive_id or (entry.url and entry.file_name)):
         raise UserError(f"checkpoint {entry.name}: needs url and file_name, or drive_id")
 
 
-def entries(system: str | None = None) -> list[WeightsEntry]:
+def known_checkpoints(system: str | None = None) -> list[KnownCheckpoint]:
     """All known checkpoints, or those of one system, by system and name."""
     from ..registry import methods
 
     methods.names()  # imports the rooms that register checkpoints
-    chosen = (e for e in _entries.values() if system is None or e.system == system)
+    chosen = (e for e in _known.values() if system is None or e.system == system)
     return sorted(chosen, key=lambda e: (e.system, e.name))
 
 
@@ -99,7 +76,7 @@ def weights_dir() -> Path:
     return cache_dir() / "weights"
 
 
-def resolve(name_or_path: str | Path, system: str) -> WeightsFile:
+def resolve(name_or_path: str | Path, system: str) -> Checkpoint:
     """The file that `weights=...` of a method means; downloads it if need be and possible.
 
     system: the method's name, to say which checkpoints there are for it. A path that exists is
@@ -108,33 +85,28 @@ def resolve(name_or_path: str | Path, system: str) -> WeightsFile:
     must download: then with the link and the command that registers it.
     """
     text = str(name_or_path)
-    if text in _carried:
-        return _carried[text]
+    if text in _worker_copies:
+        return _worker_copies[text]
     path = Path(text).expanduser()
     if path.is_file():
         return _described(path, text)
     if path.is_dir():
         raise UserError(f"weights={text}: is a folder; give the checkpoint file in it")
     record = _read_added().get(text)
-    if record is not None and text not in _entries:
-        return _registered_file(record)
+    if record is not None and text not in _known:
+        return _unchanged(record)
     entry = _entry(text, system)
     if record is not None:
-        return _registered_file(record)
+        return _unchanged(record)
     found = find(entry)
     if found is not None:
-        return WeightsFile(found, _locked_sha256(entry, found), text, entry.trained_on)
+        return Checkpoint(text, found, _locked_sha256(entry, found), entry.trained_on)
     return download(entry.name)
 
 
-def used(file: WeightsFile) -> UsedWeights:
-    """What the manifest and the leaderboard say about a checkpoint."""
-    return UsedWeights(file.name, file.sha256, file.trained_on or ())
-
-
-def carry(file: WeightsFile) -> None:
+def register_worker_copy(file: Checkpoint) -> None:
     """Let `file.name` mean this file in this process: a worker's copy of what the driver has."""
-    _carried[file.name] = file
+    _worker_copies[file.name] = file
 
 
 def at_hand(name: str) -> Path | None:
@@ -142,14 +114,14 @@ def at_hand(name: str) -> Path | None:
     path = Path(name).expanduser()
     if path.is_file():
         return path
-    known = next((entry for entry in entries() if entry.name == name), None)
+    known = next((entry for entry in known_checkpoints() if entry.name == name), None)
     if known is not None:
         return find(known)
     record = _read_added().get(name)
     return record.path if record is not None and record.path.is_file() else None
 
 
-def find(entry: WeightsEntry) -> Path | None:
+def find(entry: KnownCheckpoint) -> Path | None:
     """Where a known checkpoint lies on this machine, or None; neither downloads nor verifies."""
     record = _read_added().get(entry.name)
     if record is not None and record.path.is_file():
@@ -158,7 +130,7 @@ def find(entry: WeightsEntry) -> Path | None:
     return downloaded if downloaded is not None and downloaded.is_file() else None
 
 
-def download(name: str) -> WeightsFile:
+def download(name: str) -> Checkpoint:
     """Fetch a known checkpoint, verified against the sha256 of its first download.
 
     Raises UserError when it must be downloaded by hand, or cannot be.
@@ -173,17 +145,17 @@ def download(name: str) -> WeightsFile:
             f"{entry.link} and {by_hand}"
         )
     path = fetch(entry.url, entry.file_name, weights_dir(), downloads_lock(), manual=by_hand)
-    return WeightsFile(path, _locked_sha256(entry, path), entry.name, entry.trained_on)
+    return Checkpoint(entry.name, path, _locked_sha256(entry, path), entry.trained_on)
 
 
-def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> WeightsFile:
+def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> Checkpoint:
     """Register a local file under a name: it is copied to the cache and its sha256 recorded.
 
     name: of a known checkpoint, or a new one; registering again replaces. trained_on: for a new
     name, the data sets its training saw. Raises UserError.
     """
     _check_name(name)
-    known = next((e for e in entries() if e.name == name), None)
+    known = next((e for e in known_checkpoints() if e.name == name), None)
     if known is not None and trained_on is not None and trained_on != known.trained_on:
         raise UserError(
             f"{name} is the name of a released checkpoint trained on "
@@ -205,7 +177,7 @@ def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> Wei
         write_whole(folder / f"{name}.json", json.dumps(record, indent=2) + "\n")
     except OSError as error:
         raise UserError(f"cannot store {copy}: {error.strerror or error}") from error
-    return WeightsFile(copy, sha256, name, known.trained_on if known else trained_on)
+    return Checkpoint(name, copy, sha256, known.trained_on if known else trained_on)
 
 
 def added() -> dict[str, Path]:
@@ -220,18 +192,18 @@ def _check_name(name: str) -> None:
         )
 
 
-def _entry(name: str, system: str | None) -> WeightsEntry:
+def _entry(name: str, system: str | None) -> KnownCheckpoint:
     """The known checkpoint of that name. Raises UserError, with the names for this system."""
-    known = {entry.name: entry for entry in entries()}
+    known = {entry.name: entry for entry in known_checkpoints()}
     if name not in known:
-        mine = [entry.name for entry in entries(system)] + list(_read_added())
+        mine = [entry.name for entry in known_checkpoints(system)] + list(_read_added())
         what = f"{system} weights" if system else "weights"
         raise UserError(
             f"{what} {name!r}: no such file, and no checkpoint of that name: {nearest(name, mine)}"
         )
     entry = known[name]
     if system is not None and entry.system != system:
-        mine = [entry.name for entry in entries(system)]
+        mine = [entry.name for entry in known_checkpoints(system)]
         raise UserError(
             f"{name} is a checkpoint of {entry.system}, not of {system}, whose are: "
             f"{', '.join(mine) or 'none'}"
@@ -239,18 +211,18 @@ def _entry(name: str, system: str | None) -> WeightsEntry:
     return entry
 
 
-def _described(path: Path, name: str) -> WeightsFile:
+def _described(path: Path, name: str) -> Checkpoint:
     """A file given by its path; what is known of its bytes is known of it."""
     sha256 = sha256_of(path)
     known = {record.sha256: record.trained_on for record in _read_added().values()}
     locked = read_lock(downloads_lock())
-    for entry in entries():
+    for entry in known_checkpoints():
         if entry.file_name in locked:
             known[locked[entry.file_name]["sha256"]] = entry.trained_on
-    return WeightsFile(path, sha256, name, known.get(sha256))
+    return Checkpoint(name, path, sha256, known.get(sha256))
 
 
-def _registered_file(record: _Added) -> WeightsFile:
+def _unchanged(record: Checkpoint) -> Checkpoint:
     again = f"register it again with: isegbench weights add {record.name} FILE"
     if not record.path.is_file():
         raise UserError(f"weights {record.name}: {record.path} is gone; {again}")
@@ -258,10 +230,10 @@ def _registered_file(record: _Added) -> WeightsFile:
         raise UserError(
             f"weights {record.name}: {record.path} has changed since it was registered; {again}"
         )
-    return WeightsFile(record.path, record.sha256, record.name, record.trained_on)
+    return record
 
 
-def _locked_sha256(entry: WeightsEntry, path: Path) -> str:
+def _locked_sha256(entry: KnownCheckpoint, path: Path) -> str:
     """The file's sha256. Raises UserError when it is not the one recorded at first sight."""
     sha256 = sha256_of(path)
     locked = read_lock(downloads_lock()).get(path.name)
@@ -273,10 +245,10 @@ def _locked_sha256(entry: WeightsEntry, path: Path) -> str:
     return sha256
 
 
-def _read_added() -> dict[str, _Added]:
+def _read_added() -> dict[str, Checkpoint]:
     """What `add` recorded: one JSON file for each name, so that two processes never collide."""
     found = {}
-    known = {entry.name: entry.trained_on for entry in entries()}
+    known = {entry.name: entry.trained_on for entry in known_checkpoints()}
     for path in sorted((weights_dir() / "added").glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
@@ -288,7 +260,7 @@ def _read_added() -> dict[str, _Added]:
                 "again"
             ) from error
         trained_on = known.get(path.stem, None if told is None else tuple(told))
-        found[path.stem] = _Added(path.stem, path.parent / file, sha256, trained_on)
+        found[path.stem] = Checkpoint(path.stem, path.parent / file, sha256, trained_on)
     return found
 
 

@@ -14,10 +14,7 @@ class Inline(Executor):
 
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         for job in jobs:
-            pairing = loop.Pairing(
-                job.method.built, job.method.name, job.simulator, job.simulator_name, job.seed
-            )
-            yield from loop.run(pairing, job.refs, job.settings)
+            yield from loop.run(job.pairing(job.method.built), job.refs, job.settings)
 
     def describe(self) -> dict[str, Any]:
         return {"name": "inline"}

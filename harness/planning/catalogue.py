@@ -51,7 +51,7 @@ def _listing(name: str, factory: Callable[..., Any]) -> MethodListing:
     paper = getattr(factory, "paper", None)
     known = here = None
     if "weights" in inspect.signature(factory).parameters:
-        entries = weights.entries(name)
+        entries = weights.known_checkpoints(name)
         known = tuple(entry.name for entry in entries)
         here = tuple(entry.name for entry in entries if weights.find(entry))
     return MethodListing(

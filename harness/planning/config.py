@@ -133,16 +133,19 @@ def checked(model: type[Model], values: dict[str, Any], where: str = "", text: s
     try:
         return model(**values)
     except ValidationError as error:
-        lines = [_complaint(problem, model, where, text) for problem in error.errors()]
-        raise UserError("\n".join(lines)) from None
+        raise UserError(_complaints(error.errors(), model, where, text)) from None
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """The values of a TOML file, checked. Raises UserError naming file, line and key."""
     values, text = read_toml(path)
-    # What the command line may still add is not missing yet.
-    needed = {"methods": ["-"], "datasets": ["-"]}
-    make_config(needed | values, str(path), text)
+    try:
+        RunConfig(**values)
+    except ValidationError as error:
+        # What the command line may still add is not missing yet.
+        wrong = [problem for problem in error.errors() if problem["type"] != "missing"]
+        if wrong:
+            raise UserError(_complaints(wrong, RunConfig, str(path), text)) from None
     return values
 
 
@@ -158,6 +161,10 @@ def read_toml(path: Path) -> tuple[dict[str, Any], str]:
         return tomllib.loads(text), text
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: not valid TOML: {error}") from error
+
+
+def _complaints(problems: list[Any], model: type[BaseModel], where: str, text: str) -> str:
+    return "\n".join(_complaint(problem, model, where, text) for problem in problems)
 
 
 def _complaint(problem: Any, model: type[BaseModel], where: str, text: str) -> str:

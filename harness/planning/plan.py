@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ import pandas as pd
 
 from .. import registry
 from ..dataset import Dataset
-from ..engine.session import Settings
+from ..engine.session import Pairing, Settings
 from ..errors import UserError, nearest
-from ..method import Method
-from ..registry import Registry, Spec
+from ..method import Checkpoint, Method
+from ..registry import Spec
 from ..simulator import Simulator
 from ..simulators.jitter import Jittered
 from ..simulators.openings import OPENINGS
-from ..store.manifest import DatasetEntry, MethodEntry, PaperEntry, Protocol, WeightsEntry
+from ..store.manifest import DatasetEntry, MethodEntry, Protocol, WeightsRecord
 from ..types import InstanceRef
 from .config import Named, RunConfig, read_resources
 from .resources import Resources
@@ -31,8 +31,8 @@ _SLICE = re.compile(r"(?P<spec>.*)\[(?P<start>-?\d*):(?P<stop>-?\d*)\]", re.DOTA
 class MethodPlan:
     """A method to run: its name in traces, how to build it anywhere, and what it says of itself.
 
-    built: the one built here to check it and to describe it. resources: what a worker of it
-    occupies.
+    built: the one built here to check it and to describe it; it stays in this process: a pickled
+    plan has None in its place. resources: what a worker of it occupies.
     """
 
     name: str
@@ -40,6 +40,9 @@ class MethodPlan:
     built: Method
     entry: MethodEntry
     resources: Resources = field(default_factory=Resources)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"built": None}
 
 
 @dataclass(frozen=True)
@@ -52,8 +55,30 @@ class DatasetPlan:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """Where a data set's files are, and which of its instances are wanted.
+
+    data_root: the folder that holds the data sets; None: the environment's, else the cache.
+    limit: the first N instances. instances: a file with a name a line. several: the names in that
+    file may belong to other data sets too.
+    """
+
+    data_root: Path | None = None
+    limit: int | None = None
+    instances: Path | None = None
+    several: bool = False
+
+
+#: All instances of a data set, from where data sets lie by default.
+EVERYTHING = Selection()
+
+
+@dataclass(frozen=True)
 class Job:
-    """One method on instances of one data set with one seed: what an executor runs."""
+    """One method on instances of one data set with one seed: what an executor runs.
+
+    It can be pickled: a worker builds the method from `method.build`.
+    """
 
     method: MethodPlan
     simulator_name: str
@@ -62,6 +87,10 @@ class Job:
     dataset_name: str
     refs: Sequence[InstanceRef]
     settings: Settings
+
+    def pairing(self, method: Method) -> Pairing:
+        """What the engine runs. method: the one built in this process."""
+        return Pairing(method, self.method.name, self.simulator, self.simulator_name, self.seed)
 
 
 @dataclass(frozen=True)
@@ -98,7 +127,10 @@ def make_plan(config: RunConfig) -> Plan:
     """Build everything a run needs. Raises UserError for whatever cannot be built or found."""
     simulator_name, simulator = build_simulator(config.simulator)
     methods = [plan_method(named) for named in config.methods]
-    datasets = [plan_dataset(named, config) for named in config.datasets]
+    selection = Selection(
+        config.data_root, config.limit, config.instances, several=len(config.datasets) > 1
+    )
+    datasets = [plan_dataset(named, selection) for named in config.datasets]
     _refuse_twins("method", [method.name for method in methods])
     _refuse_twins("dataset", [dataset.name for dataset in datasets])
     for method in methods:
@@ -142,70 +174,70 @@ def plan_method(named: Named) -> MethodPlan:
             resources = read_resources(named.pop("resources"))
         except ValueError as error:
             raise UserError(f"method {named.get('name')}: {error}") from None
-    name, build = _resolve(registry.methods, named, Method)
-    built = build()
-    if not isinstance(built, Method):
-        raise UserError(f"method {name}: {type(built).__name__} is not a subclass of Method")
-    return MethodPlan(name, build, built, describe_method(built, _full(named, name)), resources)
+    found = registry.methods.resolve(named, Method)
+    built = found.build()
+    entry = describe_method(built, found.spec)
+    return MethodPlan(found.label, found.build, built, entry, resources)
 
 
 def describe_method(method: Method, spec: str) -> MethodEntry:
     """What the manifest and the leaderboard say of a method."""
-    paper, weights = method.paper, method.weights
+    files = checkpoints(method)
     return MethodEntry(
         spec=spec,
         opening=method.opening,
         threshold=float(method.threshold),
         corrections=method.corrections,
         sees_truth=method.sees_truth,
-        paper=paper and PaperEntry(**vars(paper)),
+        paper=method.paper,
         departures=list(method.departures),
-        weights=weights
-        and WeightsEntry(
-            name=weights.name, sha256=weights.sha256, trained_on=list(weights.trained_on)
-        ),
+        weights=WeightsRecord.of(files) if files else None,
     )
+
+
+def checkpoints(method: Method) -> tuple[Checkpoint, ...]:
+    """The checkpoints that a method runs with."""
+    used = method.weights
+    return used if isinstance(used, tuple) else () if used is None else (used,)
 
 
 def build_simulator(named: Named) -> tuple[str, Simulator]:
     """A simulator and its name; any one may be given `jitter=PIXELS` besides its own keys."""
-    if isinstance(named, Simulator):
-        return type(named).__name__, named
-    spec, label = _spec(named)
-    own = dict(spec.params)
-    jitter = own.pop("jitter", None)
-    simulator = registry.simulators.build(Spec(spec.name, spec.positional, own))
-    if not isinstance(simulator, Simulator):
-        kind = type(simulator).__name__
-        raise UserError(f"simulator {spec}: {kind} is not a subclass of Simulator")
+    jitter = None
+    if isinstance(named, (str, dict)):
+        asked = Spec.of(named)
+        own = dict(asked.params)
+        jitter = own.pop("jitter", None)
+        label = asked.label or str(asked)
+        named = replace(asked, params=own, label=label)
+    found = registry.simulators.resolve(named, Simulator)
+    simulator = found.build()
     if jitter is not None:
         try:
             simulator = Jittered(simulator, float(jitter))
         except ValueError:
-            raise UserError(f"simulator {spec}: jitter={jitter!r} is not a number") from None
-    return label or str(spec), simulator
+            raise UserError(f"simulator {found.label}: jitter={jitter!r} is not a number") from None
+    return found.label, simulator
 
 
-def plan_dataset(named: Named, config: RunConfig) -> DatasetPlan:
+def plan_dataset(named: Named, wanted: Selection = EVERYTHING) -> DatasetPlan:
     """Find a data set and choose its instances: `[start:stop]`, then names, then the limit."""
     subset, start, stop = [], None, None
     if isinstance(named, str) and (sliced := _SLICE.fullmatch(named)):
         named = sliced["spec"]
         start, stop = (int(sliced[end]) if sliced[end] else None for end in ("start", "stop"))
         subset.append(f"[{'' if start is None else start}:{'' if stop is None else stop}]")
-    name, build = _resolve(registry.datasets, named, Dataset, data_root=config.data_root)
-    dataset = build()
-    if not isinstance(dataset, Dataset):
-        raise UserError(f"dataset {name}: {type(dataset).__name__} is not a subclass of Dataset")
+    found = registry.datasets.resolve(named, Dataset, data_root=wanted.data_root)
+    name, dataset = found.label, found.build()
     dataset.name = name
     everything = dataset.instances()
     refs = everything[start:stop]
-    if config.instances is not None:
-        refs = _named_instances(name, refs, config.instances, len(config.datasets) > 1)
-        subset.append(f"instances of {config.instances}")
-    if config.limit is not None:
-        refs = refs[: config.limit]
-        subset.append(f"first {config.limit}")
+    if wanted.instances is not None:
+        refs = _named_instances(name, refs, wanted.instances, wanted.several)
+        subset.append(f"instances of {wanted.instances}")
+    if wanted.limit is not None:
+        refs = refs[: wanted.limit]
+        subset.append(f"first {wanted.limit}")
     if not refs:
         raise UserError(f"dataset {name}: no instance is left of {len(everything)} ({subset})")
     names = [ref.name for ref in everything]
@@ -213,7 +245,7 @@ def plan_dataset(named: Named, config: RunConfig) -> DatasetPlan:
         twin = next(one for one, other in pairwise(sorted(names)) if one == other)
         raise UserError(f"dataset {name} holds two instances called {twin!r}: names must differ")
     entry = DatasetEntry(
-        spec=_full(named, name),
+        spec=found.spec,
         instances=len(everything),
         fingerprint=hashlib.sha256("\n".join(names).encode()).hexdigest(),
         planned=len(refs),
@@ -244,51 +276,6 @@ def _named_instances(
             f"--instances {path}: {len(unknown)} name(s) not in {dataset}, such as {first!r}{hint}"
         )
     return [ref for ref in refs if ref.name in wanted]
-
-
-def _spec(named: Named) -> tuple[Spec, str | None]:
-    """A spec and the label it was given, from a string or a TOML table."""
-    if isinstance(named, str):
-        return Spec.parse(named), None
-    values = dict(named)
-    if not isinstance(values.get("name"), str):
-        raise UserError(f'{named!r}: a table needs a name = "..."')
-    given = Spec.parse(values.pop("name"))
-    label = values.pop("label", None)
-    params = {key.replace("-", "_"): value for key, value in values.items()}
-    return Spec(given.name, given.positional, given.params | params), label
-
-
-def _full(named: Named, name: str) -> str:
-    """What to write down so that the same can be built again; an object has only its name."""
-    return _spec(named)[0].full if isinstance(named, (str, dict)) else name
-
-
-def _resolve(
-    kind: Registry[Any], named: Named, base: type, **context: Any
-) -> tuple[str, Callable[[], Any]]:
-    """A name for traces and a builder, from a string, a TOML table, a class or an object."""
-    if isinstance(named, (str, dict)):
-        spec, label = _spec(named)
-        return label or str(spec), Recipe(kind.factory(spec.name), spec, kind.kind, context)
-    if isinstance(named, type):
-        return named.__name__, named
-    if isinstance(named, base):
-        return getattr(named, "name", None) or type(named).__name__, lambda: named
-    raise UserError(f"{named!r} is not a {kind.kind}: give a name, a class or an object")
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to build what a spec names, on any machine: the factory travels, not its name."""
-
-    factory: Callable[..., Any]
-    spec: Spec
-    kind: str
-    context: dict[str, Any]
-
-    def __call__(self) -> Any:
-        return registry.build_with(self.factory, self.spec, self.kind, self.context)
 
 
 def _refuse_twins(what: str, names: list[str]) -> None:

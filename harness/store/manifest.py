@@ -1,5 +1,6 @@
 """The manifest: what a run is, in one JSON file, so that a number can be trusted and resumed."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ..errors import UserError
+from ..method import Checkpoint, Paper
 
 MANIFEST = "manifest.json"
 
@@ -15,21 +17,22 @@ class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class PaperEntry(_Record):
-    """Where a method comes from."""
-
-    title: str
-    authors: str
-    year: int
-    url: str = ""
-
-
-class WeightsEntry(_Record):
-    """The checkpoint a method ran with."""
+class WeightsRecord(_Record):
+    """The checkpoints a method ran with, as one: another file in any place is another method."""
 
     name: str
     sha256: str
     trained_on: list[str] = []
+
+    @classmethod
+    def of(cls, files: Sequence[Checkpoint]) -> "WeightsRecord":
+        """Of one or several: their names and sha256 joined, and all that any was trained on."""
+        seen = dict.fromkeys(name for file in files for name in file.trained_on or ())
+        return cls(
+            name=" + ".join(file.name for file in files),
+            sha256="+".join(file.sha256 for file in files),
+            trained_on=list(seen),
+        )
 
 
 class MethodEntry(_Record):
@@ -40,9 +43,9 @@ class MethodEntry(_Record):
     threshold: float
     corrections: bool = True
     sees_truth: bool = False
-    paper: PaperEntry | None = None
+    paper: Paper | None = None
     departures: list[str] = []
-    weights: WeightsEntry | None = None
+    weights: WeightsRecord | None = None
 
 
 class DatasetEntry(_Record):

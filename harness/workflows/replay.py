@@ -1,5 +1,6 @@
 """Recorded traces brought back to life: the masks that a run's clicks led to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -8,8 +9,7 @@ import pandas as pd
 
 from ..engine import loop
 from ..errors import UserError, nearest
-from ..planning.config import make_config
-from ..planning.plan import plan_dataset, plan_method
+from ..planning.plan import Selection, plan_dataset, plan_method
 from ..simulator import Simulator
 from ..store.manifest import Manifest, read_manifest
 from ..store.traces import read_traces
@@ -82,7 +82,7 @@ def replay_instance(
         raise UserError(
             f"{directory} holds no instance {instance!r} of {dataset}: {nearest(instance, known)}"
         )
-    ref = _find(manifest, dataset, instance, data_root)
+    (ref,) = find_instances(manifest, dataset, [instance], data_root)
     wanted = [method] if method else list(manifest.methods)
     return [
         _replay(manifest, name, traces.loc[traces["method"] == name], ref)
@@ -91,17 +91,25 @@ def replay_instance(
     ]
 
 
-def _find(manifest: Manifest, dataset: str, instance: str, data_root: Path | None) -> InstanceRef:
-    entry = manifest.datasets[dataset]
+def find_instances(
+    manifest: Manifest, dataset: str, names: Sequence[str], data_root: Path | None
+) -> list[InstanceRef]:
+    """Instances of a run, found again by name, in that order.
+
+    data_root: the folder of the data sets; else the one the run used last. Raises UserError when
+    the data set is not here or holds no instance of that name.
+    """
     recorded = manifest.invocations[-1].data_root if manifest.invocations else None
-    config = make_config(
-        {"methods": "-", "datasets": entry.spec, "data_root": data_root or recorded}
-    )
-    plan = plan_dataset(entry.spec, config)
-    for ref in plan.refs:
-        if ref.name == instance:
-            return ref
-    raise UserError(f"dataset {dataset} here holds no instance {instance!r}; is it the same data?")
+    root = data_root or (Path(recorded) if recorded else None)
+    known = {
+        ref.name: ref for ref in plan_dataset(manifest.datasets[dataset].spec, Selection(root)).refs
+    }
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"dataset {dataset} here holds no instance {name!r}; is it the same data?"
+            )
+    return [known[name] for name in names]
 
 
 def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef) -> Replayed:

@@ -19,15 +19,14 @@ from ..engine import loop
 from ..errors import UserError, nearest
 from ..files import write_whole
 from ..method import Method, Session
-from ..planning.config import make_config
-from ..planning.plan import plan_dataset, plan_method
+from ..planning.plan import plan_method
 from ..store import environment
 from ..store.directory import exclusive
-from ..store.manifest import Manifest, now, read_manifest
+from ..store.manifest import now, read_manifest
 from ..store.timing import FILE, TIMING, read_timing
 from ..store.traces import read_traces
 from ..types import InstanceRef
-from .replay import Recorded
+from .replay import Recorded, find_instances
 
 #: Called with method, data set and instance before each is timed.
 OnInstance = Callable[[str, str, str], None]
@@ -94,7 +93,8 @@ def time_run(
                 mine = traces.loc[(traces["method"] == method) & (traces["dataset"] == dataset)]
                 if mine.empty:
                     continue
-                refs = _refs(manifest, dataset, _spread(mine, instances), data_root)
+                names = _spread(mine, instances)
+                refs = find_instances(manifest, dataset, names, data_root)
                 rows = _time(built, method, mine, refs, warm_up, on_instance)
                 same = (found["method"] == method) & (found["dataset"] == dataset)
                 found = pd.concat([found.loc[~same], rows], ignore_index=True)
@@ -118,21 +118,6 @@ def _spread(traces: pd.DataFrame, many: int) -> list[str]:
     if len(names) <= many:
         return names
     return [names[i] for i in np.linspace(0, len(names) - 1, many).round().astype(int)]
-
-
-def _refs(
-    manifest: Manifest, dataset: str, names: list[str], data_root: Path | None
-) -> list[InstanceRef]:
-    entry = manifest.datasets[dataset]
-    recorded = manifest.invocations[-1].data_root if manifest.invocations else None
-    config = make_config(
-        {"methods": "-", "datasets": entry.spec, "data_root": data_root or recorded}
-    )
-    known = {ref.name: ref for ref in plan_dataset(entry.spec, config).refs}
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise UserError(f"dataset {dataset} here holds no instance {missing[0]!r}; other data?")
-    return [known[name] for name in names]
 
 
 def _time(

@@ -14,8 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from .. import registry
 from ..errors import UserError
-from ..planning.config import Named, RunConfig, checked, read_toml
-from ..planning.plan import DatasetPlan, plan_dataset
+from ..planning.config import Named, checked, read_toml
+from ..planning.plan import Selection, plan_dataset
 from ..store import environment
 from ..store.manifest import DatasetEntry
 from ..types import InstanceRef
@@ -125,9 +125,10 @@ def gather(config: TrainingConfig) -> Material:
     entries: dict[str, DatasetEntry] = {}
     shut_out: set[str] = set()
     for named in config.exclude:
-        shut_out |= {ref.image_name for ref in _plan(named, config, None).refs}
+        plan = plan_dataset(named, Selection(config.data_root))
+        shut_out |= {ref.image_name for ref in plan.refs}
     for named in config.datasets:
-        plan = _plan(named, config, config.limit)
+        plan = plan_dataset(named, Selection(config.data_root, config.limit))
         kept = [ref for ref in plan.refs if ref.image_name not in shut_out]
         refs += kept
         names.append(plan.name)
@@ -141,12 +142,7 @@ def gather(config: TrainingConfig) -> Material:
     return Material(refs, tuple(trained_on), entries)
 
 
-def _plan(named: Named, config: TrainingConfig, limit: int | None) -> DatasetPlan:
-    asked = {"methods": ["-"], "datasets": [named], "data_root": config.data_root, "limit": limit}
-    return plan_dataset(named, checked(RunConfig, asked))
-
-
-def surroundings() -> dict[str, Any]:
+def provenance() -> dict[str, Any]:
     """Package, versions, commit and hardware, for a training's record."""
     return {
         "isegbench": environment.package_version(),

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.method import Paper, Session
 from ..nets.cdnet import CDNet as Network
 from ..nets.cdnet import cdnet_network, diffuse_pixels
@@ -53,7 +53,7 @@ class CDNet(ClickMethod):
             zoom=every_click(side),
             flip=flip,
         )
-        self.weights = used(file)
+        self.weights = file
 
     def zoom_departure(self, zoom: ZoomIn) -> str:
         return f"looks at the last mask's box, resized to {zoom.target} x {zoom.target}"

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.method import Paper
 from ..nets.click_network import normalise
 from ..nets.isegm_models import fbrs_network, fill
@@ -64,7 +64,7 @@ class FBRS(RefinedMethod):
             clicks_shown=clicks_shown,
             brs=BrsSettings(threshold=threshold, evaluations=evaluations),
         )
-        self.weights = used(file)
+        self.weights = file
 
     def prepare(self, image: Tensor) -> Tensor:
         return normalise(image.float().div(255))

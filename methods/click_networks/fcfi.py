@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from torch import Tensor
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.method import Paper, Probabilities, Session
 from ..nets.fcfi import FCFINetwork, FeedbackHRNet, fcfi_network
 from ..nets.isegm_models import configured_network
@@ -68,7 +68,7 @@ class FCFI(ClickMethod):
             zoom=UNIFORM,
             flip=flip,
         )
-        self.weights = used(file)
+        self.weights = file
 
     def prepare(self, image: Tensor) -> Tensor:
         return image.float().div(255)

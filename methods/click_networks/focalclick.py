@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.method import Paper, Probabilities, Session
 from ...harness.types import Box
 from ..nets.click_maps import Point, points_tensor
@@ -77,7 +77,7 @@ class FocalClick(ClickMethod):
             flip=False,
         )
         self.side = side
-        self.weights = used(file)
+        self.weights = file
 
     def zoom_departure(self, zoom: ZoomIn) -> str:
         side = f"{zoom.target} x {zoom.target}"
@@ -109,7 +109,9 @@ class FocalClick(ClickMethod):
             self._full_logits(session, logits)
             for session, logits in zip(sessions, coarse.split(1), strict=True)
         ]
-        boxes = [self._focus(session, logits) for session, logits in zip(sessions, full, strict=True)]
+        boxes = [
+            self._focus(session, logits) for session, logits in zip(sessions, full, strict=True)
+        ]
         pairs = list(zip(sessions, boxes, strict=True))
         images = torch.cat([self._close_up(session, box) for session, box in pairs])
         clicks = [_moved(clicks_of(session), box, self.side) for session, box in pairs]

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.method import Paper
 from ..nets.click_network import ClickNetwork
 from ..nets.isegm_models import configured_network, ritm_network
@@ -61,7 +61,7 @@ class RITM(RefinedMethod):
             clicks_shown=clicks_shown,
             brs=BrsSettings(threshold=threshold, evaluations=evaluations),
         )
-        self.weights = used(file)
+        self.weights = file
 
     def prepare(self, image: Tensor) -> Tensor:
         return image.float().div(255)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.errors import MethodError
 from ...harness.method import Method, Paper, Session
 from ...harness.types import Box, Click
@@ -56,7 +56,7 @@ class DEXTR(Method):
         channels_last: bool | None = None,
     ) -> None:
         file = resolve(weights, "dextr")
-        self.weights = used(file)
+        self.weights = file
         self.threshold = threshold
         self.protocol = protocol
         self.execution = Execution.of(device, precision, compiled, channels_last)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import torch
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.method import Method, Paper, Session
 from ..nets.forte import ForteNet
 from ..runtime import execution
@@ -48,7 +48,7 @@ class Forte(Method):
 
     def __init__(self, weights: str, *, device: Device = "auto") -> None:
         file = resolve(weights, "forte")
-        self.weights = used(file)
+        self.weights = file
         self.device = resolve_device(device)
         network = ForteNet()
         fit(network, load_state(file.path), what=str(file.path))

@@ -2,15 +2,15 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 import torch
 from scipy.special import expit
 
-from ...harness.downloads.weights import WeightsFile
 from ...harness.errors import MethodError, UserError
-from ...harness.method import Method, Paper, Session, UsedWeights
+from ...harness.method import Checkpoint, Method, Paper, Session
 from ...harness.types import Box
 from ..processing.boxes import box_of
 from ..processing.byte_scale import byte_scaled
@@ -109,8 +109,6 @@ def depth_of(backbone: Backbone | None) -> int | None:
     return None if backbone is None else int(backbone.removeprefix("resnet"))
 
 
-def used_weights(file: WeightsFile, trained_on: tuple[str, ...] | None) -> UsedWeights:
-    """What a row says about its weights; trained_on: what the checkpoint says of itself, which
-    counts where nobody has told of the file."""
-    known = file.trained_on if file.trained_on is not None else trained_on
-    return UsedWeights(file.name, file.sha256, known or ())
+def trained_as(file: Checkpoint, trained_on: tuple[str, ...] | None) -> Checkpoint:
+    """The file, with what its content says it was trained on where that is not recorded."""
+    return file if file.trained_on is not None else replace(file, trained_on=trained_on)

@@ -12,7 +12,7 @@ from ..nets.iog import IOGNet
 from ..runtime.device import Device
 from ..runtime.execution import Execution, Precision
 from .checkpoint import read_checkpoint
-from .inside_outside import Backbone, InsideOutside, Protocol, depth_of, used_weights
+from .inside_outside import Backbone, InsideOutside, Protocol, depth_of, trained_as
 
 DEPARTURES: dict[Any, tuple[str, ...]] = {
     "image": ("nothing farther than 30 pixels from the box of the corners is object",),
@@ -60,7 +60,7 @@ class IOG(InsideOutside):
         network = saved.network(IOGNet, depth_of(backbone))
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__(protocol, threshold, execution, network.side)
-        self.weights = used_weights(file, saved.trained_on)
+        self.weights = trained_as(file, saved.trained_on)
         self.departures = DEPARTURES[protocol] + execution.departures
         self.network = execution.ready(network, ["fine"])
 

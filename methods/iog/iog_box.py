@@ -7,7 +7,7 @@ import torch
 
 from ...harness.downloads.weights import resolve
 from ...harness.errors import MethodError, UserError
-from ...harness.method import Session, UsedWeights
+from ...harness.method import Session
 from ...harness.types import Box
 from ..nets.iog import IOGNet
 from ..processing.boxes import box_of
@@ -15,7 +15,7 @@ from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
 from .checkpoint import Saved, read_checkpoint
 from .guidance import Opening, corners, guidance, opening_guidance, opening_of
-from .inside_outside import Backbone, InsideOutside, depth_of, used_weights
+from .inside_outside import Backbone, InsideOutside, depth_of, trained_as
 from .view import View
 
 _OUTSIDE, _BOTH = "outside", "inside-outside"
@@ -60,7 +60,8 @@ class IOGBox(InsideOutside):
         first = saved.network(IOGNet, depth_of(backbone) if stages == 1 else None)
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__("image", threshold, execution, first.side)
-        self.weights = used_weights(file, saved.trained_on)
+        outside_file = trained_as(file, saved.trained_on)
+        self.weights = outside_file
         self.first = execution.ready(first, ["fine"])
         self.second: IOGNet | None = None
         if weights is not None:
@@ -72,7 +73,7 @@ class IOGBox(InsideOutside):
                     f"iog-box: {outside} sees {first.side} pixels a side and {weights} "
                     f"{second.side}: both stages need the same view"
                 )
-            self.weights = _together(self.weights, used_weights(file, saved.trained_on))
+            self.weights = (outside_file, trained_as(file, saved.trained_on))
             self.second = execution.ready(second, ["fine"])
         self.departures = _departures(stages) + execution.departures
 
@@ -128,16 +129,6 @@ def _trained_with(saved: Saved, wanted: str) -> Saved:
             f"stage needs {wanted}: is it the one for {other}?"
         )
     return saved
-
-
-def _together(first: UsedWeights, second: UsedWeights) -> UsedWeights:
-    """Both checkpoints as one record: another file in either place is another method."""
-    return UsedWeights(
-        f"{first.name} + {second.name}",
-        f"{first.sha256}+{second.sha256}",
-        tuple(dict.fromkeys(first.trained_on + second.trained_on)),
-        files=(first, second),
-    )
 
 
 def _departures(stages: int) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
 from .checkpoint import read_checkpoint
 from .guidance import INSIDE, OUTSIDE, with_click
-from .inside_outside import Backbone, InsideOutside, Protocol, depth_of, used_weights
+from .inside_outside import Backbone, InsideOutside, Protocol, depth_of, trained_as
 from .iog import DEPARTURES
 from .released_simulator import view_point
 
@@ -54,7 +54,7 @@ class IOGRefine(InsideOutside):
         network = saved.network(IOGRefineNet, depth_of(backbone))
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__(protocol, threshold, execution, network.side)
-        self.weights = used_weights(file, saved.trained_on)
+        self.weights = trained_as(file, saved.trained_on)
         self.departures = _DEPARTURES[protocol] + execution.departures
         # Channels last moves a click in a hundred, by a pixel or two.
         self.network = execution.ready(network, ["encode", "fine"], kernels="first")

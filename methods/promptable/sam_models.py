@@ -1,16 +1,16 @@
 """Finding and building SAM and its kin: a hub id, a local folder or an original checkpoint file."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from ...harness.downloads.fetch import sha256_of
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.errors import UserError
-from ...harness.method import UsedWeights
+from ...harness.method import Checkpoint
 from ..nets.sam import HQSamNetwork, MobileSamNetwork, Sam2Network, SamNetwork
 from ..nets.tiny_vit import TinyViT
 from ..released_checkpoints import HUB_MODELS
@@ -51,7 +51,7 @@ class Loaded:
     family: Family
     network: SamNetwork
     frame: Frame
-    weights: UsedWeights
+    weights: tuple[Checkpoint, ...]
 
 
 def load_sam(weights: str, *, hq_token_only: bool, stability_fallback: bool | None) -> Loaded:
@@ -72,7 +72,7 @@ def load_sam(weights: str, *, hq_token_only: bool, stability_fallback: bool | No
     else:
         file = resolve(weights, "sam")
         original = translated(load_checkpoint(file.path), str(file.path))
-        family, model, record = original.family, _built(original, str(file.path)), used(file)
+        family, model, record = original.family, _built(original, str(file.path)), (file,)
     network = _network(family, model, hq_token_only, stability_fallback)
     return Loaded(family, network, _FRAMES[family](network.side), record)
 
@@ -136,7 +136,7 @@ def _built(original: Original, what: str) -> nn.Module:
     return model
 
 
-def _from_folder(folder: Path, name: str) -> tuple[Family, nn.Module, UsedWeights]:
+def _from_folder(folder: Path, name: str) -> tuple[Family, nn.Module, tuple[Checkpoint, ...]]:
     """The model in a folder as transformers saves it. name: as the user named it."""
     from transformers import PreTrainedConfig
 
@@ -169,16 +169,14 @@ def _from_folder(folder: Path, name: str) -> tuple[Family, nn.Module, UsedWeight
     return family, model, _recorded(folder, name)
 
 
-def _recorded(folder: Path, name: str) -> UsedWeights:
+def _recorded(folder: Path, name: str) -> tuple[Checkpoint, ...]:
     """What the manifest says of the files in a folder."""
     trained_on = HUB_MODELS.get(name, ())
     files = tuple(
-        UsedWeights(path.name, sha256_of(path), trained_on)
+        Checkpoint(path.name, path, sha256_of(path), trained_on)
         for path in sorted(folder.glob("*.safetensors"))
     )
-    if len(files) == 1:
-        return UsedWeights(name, files[0].sha256, trained_on)
-    return UsedWeights(name, "+".join(file.sha256 for file in files), trained_on, files)
+    return (replace(files[0], name=name),) if len(files) == 1 else files
 
 
 def _is_hub_id(text: str) -> bool:

@@ -5,8 +5,7 @@ import hashlib
 import os
 import sys
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,9 @@ from ray import cloudpickle
 
 from ...downloads import weights
 from ...downloads.fetch import sha256_of
-from ...engine.session import Settings
 from ...errors import DataError, UserError
-from ...method import Method, UsedWeights
-from ...planning.plan import Job
-from ...simulator import Simulator
+from ...method import Checkpoint
+from ...planning.plan import Job, checkpoints
 from ...types import InstanceRef
 
 #: Weights are sent in parts of this size, so that no process holds a large file in memory.
@@ -30,26 +27,14 @@ Chunks = dict[str, list[Any]]
 
 
 @dataclass(frozen=True)
-class CheckpointRef:
-    """A checkpoint that workers need: the name that the user gave, and the identity of the file."""
-
-    name: str
-    sha256: str
-    suffix: str
-    trained_on: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Shipment:
-    """What a worker needs to know of a job. grace: seconds a late call gets before it is killed."""
+    """A job without its instances, and what else its worker needs.
 
-    method_name: str
-    build: Callable[[], Method]
-    simulator_name: str
-    simulator: Simulator
-    seed: int
-    settings: Settings
-    weights: tuple[CheckpointRef, ...]
+    grace: seconds a late call gets before it is killed.
+    """
+
+    job: Job
+    weights: tuple[Checkpoint, ...]
     grace: float
 
 
@@ -58,8 +43,7 @@ class DriverPayloads:
 
     def __init__(self, jobs: list[Job], grace: float) -> None:
         pickle_own_files_by_value()
-        self._files: dict[str, Path] = {}
-        self._weights = [self._checkpoints(job) for job in jobs]
+        self._weights = [checkpoints(job.method.built) for job in jobs]
         self._shipments = [
             ray.put(_pickled(job, checkpoints, grace))
             for job, checkpoints in zip(jobs, self._weights, strict=True)
@@ -75,25 +59,10 @@ class DriverPayloads:
         """Put the weights of a job's method into Ray."""
         for checkpoint in self._weights[job]:
             if checkpoint.sha256 not in self._chunks:
-                self._chunks[checkpoint.sha256] = _parts(self._files[checkpoint.sha256])
-
-    def _checkpoints(self, job: Job) -> tuple[CheckpointRef, ...]:
-        found = checkpoint_files(job.method.built.weights)
-        self._files |= {checkpoint.sha256: path for checkpoint, path in found.items()}
-        return tuple(found)
+                self._chunks[checkpoint.sha256] = _parts(checkpoint.path)
 
 
-def checkpoint_files(used: UsedWeights | None) -> dict[CheckpointRef, Path]:
-    """The checkpoints that a method was built with, and their files on this machine."""
-    found = {}
-    for file in (used.files or (used,)) if used else ():
-        path = weights.at_hand(file.name)
-        if path is not None:
-            found[CheckpointRef(file.name, file.sha256, path.suffix, file.trained_on)] = path
-    return found
-
-
-def unpack_weights(wanted: tuple[CheckpointRef, ...], chunks: Chunks) -> bool:
+def unpack_weights(wanted: tuple[Checkpoint, ...], chunks: Chunks) -> bool:
     """Provide the weights on this node under the names that methods resolve.
 
     A file of the node is used when its sha256 is the same; else the file is written, once for all
@@ -103,13 +72,13 @@ def unpack_weights(wanted: tuple[CheckpointRef, ...], chunks: Chunks) -> bool:
     for checkpoint in wanted:
         path = weights.at_hand(checkpoint.name)
         if path is None or sha256_of(path) != checkpoint.sha256:
-            path = weights.weights_dir() / "carried" / f"{checkpoint.sha256}{checkpoint.suffix}"
+            name = f"{checkpoint.sha256}{checkpoint.path.suffix}"
+            path = weights.weights_dir() / "carried" / name
             if not path.is_file():
                 if checkpoint.sha256 not in chunks:
                     return False
                 _receive(path, checkpoint, chunks[checkpoint.sha256])
-        file = weights.WeightsFile(path, checkpoint.sha256, checkpoint.name, checkpoint.trained_on)
-        weights.carry(file)
+        weights.register_worker_copy(replace(checkpoint, path=path))
     return True
 
 
@@ -134,17 +103,8 @@ def with_bytes(ref: InstanceRef) -> InstanceRef:
         return ref
 
 
-def _pickled(job: Job, checkpoints: tuple[CheckpointRef, ...], grace: float) -> bytes:
-    contents = Shipment(
-        job.method.name,
-        job.method.build,
-        job.simulator_name,
-        job.simulator,
-        job.seed,
-        job.settings,
-        checkpoints,
-        grace,
-    )
+def _pickled(job: Job, weights_used: tuple[Checkpoint, ...], grace: float) -> bytes:
+    contents = Shipment(replace(job, refs=()), weights_used, grace)
     return cloudpickle.dumps(contents)  # pyright: ignore[reportPrivateImportUsage]
 
 
@@ -156,7 +116,7 @@ def _parts(path: Path) -> list[Any]:
         raise UserError(f"weights {path} cannot be read: {error.strerror or error}") from error
 
 
-def _receive(path: Path, checkpoint: CheckpointRef, parts: list[Any]) -> None:
+def _receive(path: Path, checkpoint: Checkpoint, parts: list[Any]) -> None:
     """Write a file from its parts, unless another worker of this node has done so."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:

@@ -88,26 +88,26 @@ class Worker:
             if not unpack_weights(contents.weights, weights):
                 yield WeightsMissing()
                 return
-            method = self._reusable(contents.method_name)
+            method = self._reusable(contents.job.method.name)
             if method is None:
                 started = time.monotonic()
-                method = self._thread.submit(contents.build).result()
+                method = self._thread.submit(contents.job.method.build).result()
                 yield MethodBuilt(time.monotonic() - started)
-            self._current = contents, _pairing(method, contents)
+            self._current = contents, contents.job.pairing(method)
             self._job = job
         yield from self._run(*self._current, refs)
 
     def _reusable(self, name: str) -> Method | None:
         """The method of that name if it was built last; another method is released first."""
         before, self._current = self._current, None
-        return before[1].method if before and before[0].method_name == name else None
+        return before[1].method if before and before[0].job.method.name == name else None
 
     def _run(
         self, shipment: Shipment, pairing: loop.Pairing, refs: list[InstanceRef]
     ) -> Iterator[Message]:
         watched, pairing = _watched(pairing, shipment)
         results: queue.SimpleQueue[Trace | None] = queue.SimpleQueue()
-        running = self._thread.submit(_score, pairing, refs, shipment.settings, results)
+        running = self._thread.submit(_score, pairing, refs, shipment.job.settings, results)
         started = time.monotonic()
         ready: list[Trace] = []
         while True:
@@ -126,18 +126,13 @@ class Worker:
                 running.result()
                 return
             if watched and (late := watched.overdue()):
-                yield MethodHung(_names(late, shipment.seed, refs))
+                yield MethodHung(_names(late, shipment.job.seed, refs))
                 return
-
-
-def _pairing(method: Method, shipment: Shipment) -> loop.Pairing:
-    simulator = (shipment.simulator, shipment.simulator_name)
-    return loop.Pairing(method, shipment.method_name, *simulator, shipment.seed)
 
 
 def _watched(pairing: loop.Pairing, shipment: Shipment) -> tuple[Watched | None, loop.Pairing]:
     """The pairing with its method under a clock, where there is a time limit."""
-    limit = shipment.settings.time_limit
+    limit = shipment.job.settings.time_limit
     if limit is None:
         return None, pairing
     method = Watched(pairing.method, limit, shipment.grace)

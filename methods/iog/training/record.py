@@ -11,7 +11,7 @@ import pandas as pd
 from ....harness.errors import UserError
 from ....harness.files import write_whole
 from ....harness.store.manifest import now
-from ....harness.workflows.training import Material, surroundings
+from ....harness.workflows.training import Material, provenance
 from .config import IOGTraining
 
 RECORD = "training.json"
@@ -70,7 +70,7 @@ def admit(config: IOGTraining, material: Material) -> None:
         "datasets": data,
         "trained_on": list(material.trained_on),
         "objects": len(material.refs),
-        "invocations": [*invocations, {"started": now(), **surroundings()}],
+        "invocations": [*invocations, {"started": now(), **provenance()}],
     }
     write_whole(path, json.dumps(content, indent=2) + "\n")
 

@@ -10,10 +10,10 @@ from isegbench.harness.errors import UserError
 def known(server, tmp_path, monkeypatch):
     """A checkpoint called `known` that the test's own server offers."""
     monkeypatch.setenv("ISEGBENCH_CACHE", str(tmp_path))
-    weights.entries()  # the rooms register theirs before a copy is changed
-    monkeypatch.setattr(weights, "_entries", dict(weights._entries))
+    weights.known_checkpoints()  # the rooms register theirs before a copy is changed
+    monkeypatch.setattr(weights, "_known", dict(weights._known))
     server.files["/known.pth"] = b"numbers" * 999
-    entry = weights.WeightsEntry(
+    entry = weights.KnownCheckpoint(
         "known", "cut", ("sbd",), "known.pth", url=f"{server.address}/known.pth"
     )
     weights.register(entry)

@@ -4,7 +4,7 @@ import pytest
 from typer.testing import CliRunner
 
 from isegbench.harness.downloads import weights
-from isegbench.harness.downloads.weights import WeightsEntry
+from isegbench.harness.downloads.weights import KnownCheckpoint
 from isegbench.harness.errors import UserError
 
 
@@ -12,13 +12,13 @@ from isegbench.harness.errors import UserError
 def place(tmp_path, monkeypatch):
     """An empty cache, and two known checkpoints of systems that do not exist."""
     monkeypatch.setenv("ISEGBENCH_CACHE", str(tmp_path / "cache"))
-    weights.entries()  # the rooms register theirs before a copy is changed
-    monkeypatch.setattr(weights, "_entries", dict(weights._entries))
+    weights.known_checkpoints()  # the rooms register theirs before a copy is changed
+    monkeypatch.setattr(weights, "_known", dict(weights._known))
     weights.register(
-        WeightsEntry("snap_voc", "snap", ("voc",), "snap.pth", drive_id="ID", megabytes=12)
+        KnownCheckpoint("snap_voc", "snap", ("voc",), "snap.pth", drive_id="ID", megabytes=12)
     )
     weights.register(
-        WeightsEntry(
+        KnownCheckpoint(
             "cut_sbd", "cut", ("sbd",), "cut_sbd.pth", url="http://127.0.0.1:1/cut_sbd.pth"
         )
     )
@@ -39,7 +39,6 @@ def test_a_path_is_taken_as_it_is(file):
     found = weights.resolve(str(file), "snap")
     assert (found.path, found.sha256, found.name) == (file, SHA256, str(file))
     assert found.trained_on is None
-    assert weights.used(found).trained_on == ()
 
 
 def test_a_registered_name_gives_the_copy_even_when_the_original_is_gone(file):
@@ -48,8 +47,7 @@ def test_a_registered_name_gives_the_copy_even_when_the_original_is_gone(file):
     found = weights.resolve("snap_voc", "snap")
     assert found.path.read_bytes() == b"numbers"
     assert found.trained_on == ("voc",)
-    used = weights.used(found)
-    assert (used.name, used.sha256, used.trained_on) == ("snap_voc", SHA256, ("voc",))
+    assert (found.name, found.sha256, found.trained_on) == ("snap_voc", SHA256, ("voc",))
 
 
 def test_a_path_with_the_bytes_of_registered_weights_is_recognised(file):
@@ -128,15 +126,15 @@ def test_a_spoilt_record_is_named(file):
 
 def test_names_are_registered_once():
     with pytest.raises(UserError, match="two checkpoints are called 'snap_voc'"):
-        weights.register(WeightsEntry("snap_voc", "snap", (), drive_id="OTHER"))
+        weights.register(KnownCheckpoint("snap_voc", "snap", (), drive_id="OTHER"))
     with pytest.raises(UserError, match="needs url and file_name, or drive_id"):
-        weights.register(WeightsEntry("nowhere", "snap", ()))
+        weights.register(KnownCheckpoint("nowhere", "snap", ()))
 
 
 def test_the_released_checkpoints_are_known():
-    systems = {entry.system for entry in weights.entries()}
+    systems = {entry.system for entry in weights.known_checkpoints()}
     assert {"dextr", "fbrs", "ritm", "fcfi", "forte", "iog", "iog-refine"} <= systems
-    fbrs = {entry.name: entry for entry in weights.entries("fbrs")}
+    fbrs = {entry.name: entry for entry in weights.known_checkpoints("fbrs")}
     assert fbrs["resnet34_dh128_sbd"].url == (
         "https://github.com/saic-vul/fbrs_interactive_segmentation/releases/download/v1.0/"
         "resnet34_dh128_sbd.pth"

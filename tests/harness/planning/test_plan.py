@@ -88,3 +88,15 @@ def test_importing_the_harness_is_light():
     code = "import sys, isegbench.harness, isegbench.harness.cli; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout
     assert not {"torch", "ray", "pandas", "cv2", "matplotlib"} & set(loaded.split())
+
+
+def test_a_pickled_job_leaves_the_built_method_behind(nearest_seed, discs):
+    import pickle
+
+    (job,) = plan("nearest-click", "samples[0:1]").jobs(set())
+    assert isinstance(job.method.built, Method)
+    sent = pickle.loads(pickle.dumps(job))
+    assert sent.method.built is None
+    met = sent.pairing(sent.method.build())
+    assert (met.method_name, met.simulator_name, met.seed) == ("nearest-click", "largest-error", 0)
+    assert type(met.method) is type(job.method.built)

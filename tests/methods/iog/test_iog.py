@@ -153,7 +153,7 @@ def test_weights_are_recorded_with_what_they_saw(checkpoint):
     assert used is not None
     assert used.trained_on == ("voc:split=train",)
     assert len(used.sha256) == 64
-    assert IOG(checkpoint(IOGNet), device="cpu").weights.trained_on == ()
+    assert IOG(checkpoint(IOGNet), device="cpu").weights.trained_on is None
 
 
 def test_it_is_found_by_name_and_predicts_once():

@@ -19,8 +19,8 @@ from isegbench.datasets.samples import Samples
 from isegbench.harness.downloads.fetch import sha256_of
 from isegbench.harness.engine import loop
 from isegbench.harness.errors import MethodError, UserError
-from isegbench.harness.executors.ray.shipping import carried_files
 from isegbench.harness.method import Session
+from isegbench.harness.planning.plan import checkpoints, describe_method
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.types import Box, Click
@@ -196,14 +196,14 @@ def test_it_says_which_weights_it_has(files):
     method = methods.build(f"iog-box:outside={files[0]},weights={files[1]},device=cpu")
     assert method.opening == "box"
     assert not method.corrections
-    assert method.weights.name == f"{files[0]} + {files[1]}"
-    assert method.weights.sha256 == f"{sha256_of(files[0])}+{sha256_of(files[1])}"
-    assert method.weights.trained_on == ("a", "b", "c")
-    assert [file.sha256 for file in method.weights.files] == [sha256_of(file) for file in files]
+    recorded = describe_method(method, "iog-box").weights
+    assert recorded.name == f"{files[0]} + {files[1]}"
+    assert recorded.sha256 == f"{sha256_of(files[0])}+{sha256_of(files[1])}"
+    assert recorded.trained_on == ["a", "b", "c"]
     # Workers elsewhere are sent both, under the names that the method asks for.
-    sent = carried_files(method.weights)
-    assert [carried.name for carried in sent] == [str(file) for file in files]
-    assert list(sent.values()) == list(files)
+    assert [(file.name, file.path) for file in checkpoints(method)] == [
+        (str(file), file) for file in files
+    ]
 
 
 def test_two_clicks_through_the_engine(files):

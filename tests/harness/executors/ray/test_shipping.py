@@ -28,7 +28,7 @@ from isegbench.harness.method import Method
 class Loaded(Method):
     def __init__(self, weights: str, marks: str) -> None:
         file = w.resolve(weights, "mine")
-        self.weights = w.used(file)
+        self.weights = file
         self.level = float(file.path.read_text().split()[0])
         said = f"{cache_dir()} {file.path} {isegbench.harness.engine.loop.__file__}"
         Path(marks, str(os.getpid())).write_text(said)
