@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..engine import loop
+from ..engine.loop import Engine
+from ..engine.session import Pairing
 from ..planning.plan import Job
 from ..types import Trace
 from .executor import Executor, Watch
@@ -14,10 +15,10 @@ class Inline(Executor):
 
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         for job in jobs:
-            pairing = loop.Pairing(
+            pairing = Pairing(
                 job.method.built, job.method.name, job.simulator, job.simulator_name, job.seed
             )
-            yield from loop.run(pairing, job.refs, job.settings)
+            yield from Engine(pairing, job.settings).run(job.refs)
 
     def describe(self) -> dict[str, Any]:
         return {"name": "inline"}

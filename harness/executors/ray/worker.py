@@ -5,13 +5,13 @@ import queue
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import ray
 from ray import cloudpickle
 
-from ...engine import loop
-from ...engine.seeding import method_seed
+from ...engine.loop import Engine
+from ...engine.session import Pairing
 from ...method import Method
 from ...types import InstanceRef, Trace
 from .shipping import Chunks, Shipment, unpack_weights
@@ -71,7 +71,7 @@ class Worker:
         # One thread for everything a method does: libraries keep state for each thread.
         self._thread = ThreadPoolExecutor(1, "engine")
         self._job: int | None = None
-        self._current: tuple[Shipment, loop.Pairing] | None = None
+        self._current: tuple[str, Method, Engine] | None = None
 
     def hello(self) -> Hello:
         return Hello(ray.get_runtime_context().get_node_id(), os.getpid())
@@ -93,21 +93,19 @@ class Worker:
                 started = time.monotonic()
                 method = self._thread.submit(contents.build).result()
                 yield Built(time.monotonic() - started)
-            self._current = contents, _pairing(method, contents)
+            self._current = contents.method_name, method, _engine(method, contents)
             self._job = job
-        yield from self._run(*self._current, refs)
+        yield from self._run(self._current[2], refs)
 
     def _kept(self, name: str) -> Method | None:
         """The method of that name, if it is the one built last; else its memory is free again."""
         before, self._current = self._current, None
-        return before[1].method if before and before[0].method_name == name else None
+        return before[1] if before and before[0] == name else None
 
-    def _run(
-        self, shipment: Shipment, pairing: loop.Pairing, refs: list[InstanceRef]
-    ) -> Iterator[Word]:
-        watched, pairing = _watched(pairing, shipment)
+    def _run(self, engine: Engine, refs: list[InstanceRef]) -> Iterator[Word]:
+        method = engine.pairing.method
         results: queue.SimpleQueue[Trace | None] = queue.SimpleQueue()
-        running = self._thread.submit(_score, pairing, refs, shipment.settings, results)
+        running = self._thread.submit(_score, engine, refs, results)
         started = time.monotonic()
         ready: list[Trace] = []
         while True:
@@ -125,39 +123,27 @@ class Worker:
             if ended:
                 running.result()
                 return
-            if watched and (late := watched.overdue()):
-                yield Hung(_names(late, shipment.seed, refs))
+            if isinstance(method, Watched) and (late := method.overdue()):
+                yield Hung(late)
                 return
 
 
-def _pairing(method: Method, shipment: Shipment) -> loop.Pairing:
-    simulator = (shipment.simulator, shipment.simulator_name)
-    return loop.Pairing(method, shipment.method_name, *simulator, shipment.seed)
-
-
-def _watched(pairing: loop.Pairing, shipment: Shipment) -> tuple[Watched | None, loop.Pairing]:
-    """The pairing with its method under a clock, where there is a time limit."""
+def _engine(method: Method, shipment: Shipment) -> Engine:
+    """The engine of a job; where there is a time limit, its method is a `Watched`."""
     limit = shipment.settings.time_limit
-    if limit is None:
-        return None, pairing
-    method = Watched(pairing.method, limit, shipment.grace)
-    return method, replace(pairing, method=method)
+    if limit is not None:
+        method = Watched(method, limit, shipment.grace)
+    simulator = (shipment.simulator, shipment.simulator_name)
+    pairing = Pairing(method, shipment.method_name, *simulator, shipment.seed)
+    return Engine(pairing, shipment.settings)
 
 
 def _score(
-    pairing: loop.Pairing,
-    refs: list[InstanceRef],
-    settings: loop.Settings,
-    results: "queue.SimpleQueue[Trace | None]",
+    engine: Engine, refs: list[InstanceRef], results: "queue.SimpleQueue[Trace | None]"
 ) -> None:
     """Run the engine; None comes last, however it ends."""
     try:
-        for trace in loop.run(pairing, refs, settings):
+        for trace in engine.run(refs):
             results.put(trace)
     finally:
         results.put(None)
-
-
-def _names(seeds: tuple[int, ...], seed: int, refs: list[InstanceRef]) -> tuple[str, ...]:
-    """The instances whose sessions have these seeds."""
-    return tuple(ref.name for ref in refs if method_seed(seed, ref.dataset, ref.name) in seeds)
