@@ -15,27 +15,29 @@ and run it: ``isegbench run --method path/to/file.py:Everything --dataset sample
 Constructor parameters with type annotations become the keys of ``file.py:Everything:key=value``.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, Union
 
 import numpy as np
 
-from .types import Click
+from .types import Click, Opening
 
-#: What a prediction may be: (H, W) float32 in [0, 1], a NumPy array or a torch tensor.
-Probabilities = Any
+if TYPE_CHECKING:
+    import torch
+
+#: A probability map: (H, W) float32 in [0, 1], a NumPy array or a torch tensor on any device.
+Probabilities = Union[np.ndarray, "torch.Tensor"]
 
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One simulated user at work on one object; what a method sees.
+    """One simulated user who segments one object: what a method sees.
 
     image: (H, W, 3) uint8 RGB, read-only. clicks: all so far, oldest first, the newest last.
     previous: the probability map this method returned last for this session, or None.
-    memory: the method's own, kept between clicks and dropped with the session.
+    memory: for the method alone, kept between clicks and dropped with the session.
     dataset: the data set's name, for protocols that differ by data set.
     seed: an int in [0, 2**31) fixed by (run seed, data set, instance), for methods that use chance.
     truth: (H, W) uint8 ground truth for methods that declare `sees_truth`, otherwise None.
@@ -48,6 +50,8 @@ class Session:
     previous: Probabilities | None = None
     truth: np.ndarray | None = None
     memory: dict[str, Any] = field(default_factory=dict)
+    #: The instance's name, for the harness; a method must not use it.
+    _instance: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -88,24 +92,22 @@ class Method:
     """A segmentation method driven by clicks. Override `predict_one` or `predict`.
 
     The engine calls `begin` once per session, then `predict` after the opening and after each
-    correction. A method keeps what belongs to a session in `session.memory` and nothing else
-    between calls: the same sessions in another order or grouping must give the same maps.
+    correction, all in one thread. A method keeps what belongs to a session in `session.memory` and
+    nothing else between calls: the same sessions in another order or grouping must give the same
+    maps.
     """
 
-    #: The clicks asked for before the first prediction: click, inside-outside, extreme-points, box.
-    opening: str = "click"
+    #: The clicks that it needs before the first prediction.
+    opening: Opening = "click"
     #: A pixel is object where its probability is strictly greater than this.
     threshold: float = 0.5
     #: False for a method that predicts once, from its opening.
     corrections: bool = True
-    #: True where `begin` and `batch_key` may be called from several threads, beside `predict`: the
-    #: engine then does so, and on a GPU their work does not hold up the network's.
-    threaded: bool = False
     #: True for bounds like the oracle: the engine then fills `session.truth`. Marked in tables.
-    sees_truth: ClassVar[bool] = False
+    sees_truth: bool = False
 
     #: The work this re-implements or wraps, if published.
-    paper: ClassVar[Paper | None] = None
+    paper: Paper | None = None
     #: Where the authors' protocol departs from the common one; printed as footnotes.
     departures: tuple[str, ...] = ()
     #: The checkpoint in use, or each of several; None for methods without weights.
@@ -119,6 +121,8 @@ class Method:
         """One probability map for each session, in order; (H, W) float32 in [0, 1] at image size.
 
         All sessions share a `batch_key`. Maps may be NumPy arrays or torch tensors on any device.
+        A tensor on a GPU may still be computed: it is scored on the GPU, in another thread, while
+        the next batch is predicted.
         """
         return [self.predict_one(session) for session in sessions]
 
@@ -126,19 +130,6 @@ class Method:
         """The probability map of one session, for methods that cannot batch."""
         raise NotImplementedError(f"{type(self).__name__} must define predict_one or predict")
 
-    def launch(self, sessions: Sequence[Session]) -> Sequence[Callable[[], Probabilities]]:
-        """Start predicting; for each session a function that gives its map, as `predict` would.
-
-        What the engine calls. Override it together with `predict` where a device can be left at
-        work, or where work is left that each session needs for itself: each function is called
-        once, in one of the engine's threads, when the device has done what `launch` gave it.
-        """
-        return [partial(_identity, found) for found in self.predict(sessions)]
-
     def batch_key(self, session: Session) -> Hashable:
         """Sessions with equal keys may share a batch; by default those of equal image shape."""
         return session.shape
-
-
-def _identity(found: Probabilities) -> Probabilities:
-    return found

@@ -13,12 +13,15 @@ from .errors import DataError, UserError
 Kind = Literal["positive", "negative", "corner", "extreme"]
 KINDS: tuple[str, ...] = get_args(Kind)
 
+#: The clicks that a method needs before its first prediction; their kinds: `simulators.openings`.
+Opening = Literal["click", "inside-outside", "extreme-points", "box"]
+
 BACKGROUND, OBJECT, IGNORED = 0, 1, 255
 
 Status = Literal[
     "ok", "method-failed", "timed-out", "worker-died", "simulator-failed", "data-failed"
 ]
-#: What spoils an instance for the method's account; the others are nobody's score.
+#: Failures charged to the method: IoU 0 from there on. Other failures exclude the instance.
 METHOD_FAILURES = frozenset({"method-failed", "timed-out", "worker-died"})
 
 

@@ -61,10 +61,6 @@ def run(
         bool,
         typer.Option("--save-masks", help="Keep every trace's last mask: COCO JSON in DIR/masks."),
     ] = False,
-    assess_on_device: Annotated[
-        bool,
-        typer.Option("--assess-on-device", help="Score maps that are on a GPU there, in batches."),
-    ] = False,
     out: Annotated[Path | None, typer.Option(help="The run's directory, made or resumed.")] = None,
     ship_package: Annotated[
         bool, typer.Option("--ship-package", help="Send isegbench to Ray nodes that lack it.")

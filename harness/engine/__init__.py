@@ -1,2 +1,1 @@
-"""The loop that runs a method on instances with a simulator. Knows no process but its own and no
-file."""
+"""The loop that runs a method on instances with a simulator; no other processes, no files."""

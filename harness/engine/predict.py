@@ -1,79 +1,83 @@
-"""Predicting a group of sessions: timed, tried again in parts where it fails as one."""
+"""Calling the method: timed, and tried again in smaller groups where a group fails."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Hashable
 from time import perf_counter
 
 from ..errors import MethodError
-from ..method import Probabilities
-from ..types import Trace
-from .gpu import Mark
-from .session import Live, Pairing, spoiled
+from .guard import Failure, guard
+from .session import LiveSession
 
 
-@dataclass(frozen=True)
-class Coming:
-    """A prediction that the device may still be at work on.
+class BatchSizes:
+    """How many sessions may share a predict call: `wanted`, or fewer where memory was too small."""
 
-    finish: gives the map. began, ends: the device's work on the whole group. share: the seconds
-    that giving it this work took, for one session. sessions: of the group.
+    def __init__(self, wanted: int) -> None:
+        self.wanted = wanted
+        #: By batch key, where a larger batch ran out of the device's memory.
+        self.reduced: dict[Hashable, int] = {}
+
+    def of(self, batch_key: Hashable) -> int:
+        """The largest batch for that key."""
+        return self.reduced.get(batch_key, self.wanted)
+
+    def is_full(self, group: list[LiveSession]) -> bool:
+        """Whether no more sessions may join the group."""
+        return bool(group) and len(group) >= self.of(group[0].batch_key)
+
+    def largest_group(self, sessions: list[LiveSession]) -> list[LiveSession]:
+        """The largest group that may share a batch; of equal ones the oldest. [] from none."""
+        groups: dict[Hashable, list[LiveSession]] = {}
+        for live in sessions:
+            group = groups.setdefault(live.batch_key, [])
+            if not self.is_full(group):
+                group.append(live)
+        return max(groups.values(), key=len, default=[])
+
+    def halve(self, group: list[LiveSession]) -> tuple[list[LiveSession], list[LiveSession]]:
+        """The halves of a group that was too large for the memory; later batches are no larger."""
+        half = (len(group) + 1) // 2
+        key = group[0].batch_key
+        self.reduced[key] = min(half, self.of(key))
+        return group[:half], group[half:]
+
+
+def prepare(live: LiveSession, batched: bool) -> None:
+    """Begin the method's session, if new, and get the batch key of its next prediction."""
+    method = live.pairing.method
+    started = perf_counter()
+    with guard("method-failed", live.fail):
+        if not live.begun:
+            method.begin(live.session)
+            live.begun = True
+        if batched:
+            live.batch_key = method.batch_key(live.session)
+            hash(live.batch_key)
+    live.predict_seconds += perf_counter() - started
+
+
+def predict(group: list[LiveSession], sizes: BatchSizes) -> None:
+    """Predict a group that shares a batch key: each session gets its prediction, or fails.
+
+    A group that fails is predicted again in parts: in halves where the device's memory was too
+    small, else one by one, so that only the session that causes the failure is lost.
     """
-
-    finish: Callable[[], Probabilities]
-    began: Mark
-    ends: Mark
-    share: float
-    sessions: int
-
-    def arrive(self) -> tuple[Probabilities, float]:
-        """Wait for the map; the map, and the seconds that the method spent on it."""
-        self.ends.wait()
-        started = perf_counter()
-        probabilities = self.finish()
-        finishing = perf_counter() - started
-        on_device = self.ends.seconds_since(self.began) / self.sessions
-        return probabilities, max(self.share, on_device) + finishing
-
-
-def launch(pairing: Pairing, group: list[Live]) -> Iterator[tuple[Live, Coming | Trace]]:
-    """Start to predict a group; each session comes with what is coming, or its failure's trace."""
-    began, started = Mark(), perf_counter()
-    try:
-        coming = list(pairing.method.launch([live.session for live in group]))
-        if len(coming) != len(group):
-            raise MethodError(f"predict returned {len(coming)} maps for {len(group)} session(s)")
-    except Exception as error:
-        if len(group) == 1:
-            yield group[0], spoiled(pairing, group[0], "method-failed", error)
-            return
-        parts = _parts(pairing, group, error)
-    else:
-        parts = []
-    # Only here is the error gone, and with it the memory of the batch that its frames held.
-    for part in parts:
-        yield from launch(pairing, part)
-    if parts:
+    method = group[0].pairing.method
+    failures: list[Failure] = []
+    started = perf_counter()
+    with guard("method-failed", failures.append):
+        maps = list(method.predict([live.session for live in group]))
+        if len(maps) != len(group):
+            raise MethodError(f"predict returned {len(maps)} maps for {len(group)} session(s)")
+        seconds = (perf_counter() - started) / len(group)
+        for live, prediction in zip(group, maps, strict=True):
+            live.prediction = prediction
+            live.predict_seconds += seconds
+    if not failures:
         return
-    share, ends = (perf_counter() - started) / len(group), Mark()
-    for live, finish in zip(group, coming, strict=True):
-        yield live, Coming(finish, began, ends, share, len(group))
-
-
-def _parts(pairing: Pairing, group: list[Live], error: Exception) -> list[list[Live]]:
-    """The smaller groups in which to try again what failed as one.
-
-    Where the device's memory was too small, halves, and the half is remembered. Else somebody in
-    the batch is to blame; alone, the others still get their maps.
-    """
-    if not _out_of_memory(error):
-        return [[live] for live in group]
-    half = (len(group) + 1) // 2
-    key = group[0].batch_key
-    pairing.fits[key] = min(half, pairing.fits.get(key, half))
-    return [group[:half], group[half:]]
-
-
-def _out_of_memory(error: Exception) -> bool:
-    """Whether a device had too little memory; recognised without importing who raises it."""
-    named = any(kind.__name__ == "OutOfMemoryError" for kind in type(error).__mro__)
-    return named or (isinstance(error, RuntimeError) and "out of memory" in str(error).lower())
+    (failure,) = failures
+    if len(group) == 1:
+        group[0].fail(failure)
+        return
+    parts = sizes.halve(group) if failure.out_of_memory else [[live] for live in group]
+    for part in parts:
+        predict(part, sizes)

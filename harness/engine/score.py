@@ -1,4 +1,4 @@
-"""What comes after a prediction: wait for it, score it, place the next click or end the trace."""
+"""What follows a prediction: its mask, its scores, and the next click or the end of the trace."""
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
@@ -7,157 +7,60 @@ from typing import Any
 import numpy as np
 
 from ..errors import MethodError
-from ..method import Probabilities
 from ..metrics.scores import boundary_iou, iou
-from ..simulators.distance.region import clicked_pixels
-from ..simulators.largest_error import LargestError
 from ..store.masks import encode_mask
-from ..types import Click, Instance, Trace
-from . import score_on_gpu
-from .gpu import own_lane
-from .predict import Coming
-from .score_on_gpu import UNDECIDED, Assessment
-from .session import Live, Pairing, Settings, prepared_here, spoiled, trace_of
+from ..types import Click, Instance
+from .guard import Failure, guard
+from .session import LiveSession, Settings
 
 #: Called after every prediction with the instance, the clicks so far, the mask and its IoU.
 Observer = Callable[[Instance, Sequence[Click], np.ndarray, float], None]
 
 
-def assess(
-    pairing: Pairing,
-    settings: Settings,
-    coming: Sequence[tuple[Live, Coming]],
-    observe: Observer | None,
-) -> list[Live | Trace]:
-    """Wait for predictions and score them; each session with its next click, or its trace."""
-    outcomes: list[Live | Trace] = []
-    arrived: list[tuple[Live, Probabilities]] = []
-    with own_lane():
-        for live, one in coming:
-            try:
-                probabilities, seconds = one.arrive()
-            except Exception as error:
-                outcomes.append(spoiled(pairing, live, "method-failed", error))
-                continue
-            live.seconds += seconds
-            arrived.append((live, probabilities))
-        told = _told(pairing, settings, arrived, observe)
-        for (live, probabilities), one in zip(arrived, told, strict=True):
-            outcomes.append(_judged(pairing, settings, live, probabilities, one, observe))
-    return outcomes
-
-
-def together(pairing: Pairing, settings: Settings, observe: Observer | None) -> bool:
-    """Whether predictions of a batch are to be assessed in one go, on the device: not where
-    somebody wants their masks."""
-    masks_are_wanted = observe or settings.boundary_iou or settings.save_masks
-    known = type(pairing.simulator) is LargestError
-    return settings.assess_on_device and known and not masks_are_wanted
-
-
-def _told(
-    pairing: Pairing,
-    settings: Settings,
-    arrived: Sequence[tuple[Live, Probabilities]],
-    observe: Observer | None,
-) -> Sequence[Assessment | None]:
-    """What the device says of the maps; None for each where their masks are needed."""
-    nothing: list[Assessment | None] = [None] * len(arrived)
-    if not together(pairing, settings, observe) or not arrived:
-        return nothing
-    maps = [values for _, values in arrived]
-    shapes = {live.session.shape for live, _ in arrived}
-    if len(shapes) > 1 or not all(on_gpu(values, *shapes) for values in maps):
-        return nothing
-    import torch
-
-    clicked = [clicked_pixels(live.session.clicks) for live, _ in arrived]
-    try:
-        for live, values in arrived:
-            if live.truth is None:
-                live.truth = torch.tensor(live.instance.mask, device=values.device)
-        truths = torch.stack([live.truth for live, _ in arrived])
-        stacked = torch.stack(maps).detach()
-        return score_on_gpu.assess(stacked, truths, pairing.method.threshold, clicked)
-    except torch.OutOfMemoryError:
-        # The maps are there all the same, and their masks need much less.
-        return nothing
-
-
-def _judged(
-    pairing: Pairing,
-    settings: Settings,
-    live: Live,
-    probabilities: Probabilities,
-    told: Assessment | None,
-    observe: Observer | None,
-) -> Live | Trace:
-    """Score a prediction and place the next click, or finish the trace."""
-    session, instance, method = live.session, live.instance, pairing.method
+def score(live: LiveSession, settings: Settings, observe: Observer | None) -> LiveSession:
+    """Score the newest prediction; the session then has its next click, or its trace."""
     started = perf_counter()
-    if told is not None and not told.in_range:
-        told = None
-    try:
-        if told is None:
-            mask = checked_mask(probabilities, session.shape, method.threshold)
-            score = iou(mask, instance.mask)
-        else:
-            mask, score = None, told.iou
-    except MethodError as error:
-        return spoiled(pairing, live, "method-failed", error)
-    if settings.time_limit is not None and live.seconds > settings.time_limit:
-        late = MethodError(
-            f"predict took {live.seconds:.3g} s; the limit is {settings.time_limit:g} s a click"
-        )
-        return spoiled(pairing, live, "timed-out", late)
-    boundary = None
-    if mask is not None and settings.boundary_iou:
-        boundary = boundary_iou(mask, instance.mask)
-    if mask is not None and observe:
-        observe(instance, session.clicks, mask, score)
-    budget_left = len(session.clicks) < settings.clicks
-    satisfied = settings.stop_at is not None and score >= settings.stop_at
+    instance, method = live.instance, live.pairing.method
+    failures: list[Failure] = []
+    with guard("method-failed", failures.append):
+        mask = checked_mask(live.prediction, instance.mask.shape, method.threshold)
+    failure = failures[0] if failures else _too_late(live.predict_seconds, settings.time_limit)
+    if failure:
+        live.fail(failure)
+        return live
+    value = iou(mask, instance.mask)
+    boundary = boundary_iou(mask, instance.mask) if settings.boundary_iou else None
+    if observe:
+        observe(instance, live.clicks, mask, value)
+    reached = settings.stop_at is not None and value >= settings.stop_at
     click = None
-    problem: Exception | None = None
-    if budget_left and not satisfied and method.corrections:
-        try:
-            click = _next_click(pairing, live, probabilities, mask, told)
-        except Exception as error:
-            problem = error
-    live.record(score, boundary, perf_counter() - started)
-    if problem:
-        return spoiled(pairing, live, "simulator-failed", problem)
-    if click is None:
-        kept = encode_mask(mask) if mask is not None and settings.save_masks else None
-        return trace_of(pairing, instance, live.steps, mask=kept)
-    session.previous = probabilities
-    session.clicks = (*session.clicks, click)
-    return prepared_here(pairing, live, settings.batch_size > 1)
+    if method.corrections and len(live.clicks) < settings.clicks and not reached:
+        with guard("simulator-failed", failures.append):
+            click = live.pairing.simulator.correct(
+                instance, live.prediction, mask, live.clicks, live.rng
+            )
+    live.add_score(value, boundary, perf_counter() - started)
+    if failures:
+        live.fail(failures[0])
+    elif click is None:
+        live.succeed(encode_mask(mask) if settings.save_masks else None)
+    else:
+        live.add_click(click)
+    return live
 
 
-def _next_click(
-    pairing: Pairing,
-    live: Live,
-    probabilities: Probabilities,
-    mask: np.ndarray | None,
-    told: Assessment | None,
-) -> Click | None:
-    """mask: None where the device has told all, unless equals must be told apart."""
-    session, simulator = live.session, pairing.simulator
-    if told is not None and isinstance(simulator, LargestError):
-        click = told.click(simulator.distance)
-        if click is not UNDECIDED:
-            return click
-    if mask is None:
-        mask = checked_mask(probabilities, session.shape, pairing.method.threshold)
-    return simulator.correct(live.instance, probabilities, mask, session.clicks, live.rng)
+def _too_late(seconds: float, limit: float | None) -> Failure | None:
+    if limit is None or seconds <= limit:
+        return None
+    late = f"predict took {seconds:.3g} s; the limit is {limit:g} s a click"
+    return Failure("timed-out", late)
 
 
-def checked_mask(probabilities: Any, shape: tuple[int, int], threshold: float) -> np.ndarray:
+def checked_mask(probabilities: Any, shape: tuple[int, ...], threshold: float) -> np.ndarray:
     """The predicted mask, (H, W) bool: probability strictly above the threshold.
 
     probabilities: what a method returned, a NumPy array or a torch tensor on any device; a tensor
-    is compared where it lies and only the mask travels. Raises MethodError unless it is a float32
+    is compared where it lies and only the mask is copied. Raises MethodError unless it is a float32
     map of the image's shape with every value in [0, 1].
     """
     kind = type(probabilities)
@@ -182,30 +85,20 @@ def checked_mask(probabilities: Any, shape: tuple[int, int], threshold: float) -
     return values > threshold
 
 
-def on_gpu(probabilities: Any, shape: tuple[int, int]) -> bool:
-    """Whether a prediction is a float32 tensor of that shape on a GPU."""
-    device = getattr(probabilities, "device", None)
-    return (
-        getattr(device, "type", None) == "cuda"
-        and tuple(probabilities.shape) == shape
-        and str(probabilities.dtype) == "torch.float32"
-    )
-
-
 def mask_from_device(values: Any, threshold: float) -> np.ndarray:
-    """The mask of a (H, W) float32 tensor, computed where it lies; the device is waited for once.
+    """The mask of a (H, W) float32 tensor, computed on its device and copied once.
 
     Raises MethodError where a value is not in [0, 1].
     """
-    # The range travels as one more byte behind the mask: False where a value is NaN, too.
-    sound = ((values >= 0.0) & (values <= 1.0)).all()
-    answer = values.new_empty(values.numel() + 1, dtype=sound.dtype)
+    # The range check is one more byte behind the mask: False where a value is NaN, too.
+    in_range = ((values >= 0.0) & (values <= 1.0)).all()
+    answer = values.new_empty(values.numel() + 1, dtype=in_range.dtype)
     answer[:-1] = (values > threshold).flatten()
-    answer[-1] = sound
-    here = answer.cpu().numpy()
-    if not here[-1]:
+    answer[-1] = in_range
+    copied = answer.cpu().numpy()
+    if not copied[-1]:
         raise MethodError(_range_problem(values, float(values.min()), float(values.max())))
-    return here[:-1].reshape(values.shape)
+    return copied[:-1].reshape(values.shape)
 
 
 def _range_problem(probabilities: Any, low: float, high: float) -> str:

@@ -1,4 +1,4 @@
-"""Chance that depends on nothing but (seed, data set, instance)."""
+"""Random seeds that depend on nothing but (seed, data set, instance)."""
 
 import hashlib
 

@@ -1,20 +1,19 @@
-"""What the engine works on: its settings, a pairing, and a session with its trace so far."""
+"""What the engine works on: its settings, a pairing, and one instance from reference to trace."""
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field
-from time import perf_counter
-from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, MethodError, SimulatorError
-from ..method import Method, Session
+from ..errors import SimulatorError
+from ..method import Method, Probabilities, Session
 from ..simulator import Simulator
-from ..types import EncodedMask, Instance, InstanceRef, Status, Step, Trace
-from .gpu import own_lane
+from ..types import Click, EncodedMask, Instance, InstanceRef, Status, Step, Trace
+from .guard import Failure, guard
+from .seeding import generator, method_seed
 
-#: More than these have seldom work; fewer let a GPU wait for scores.
+#: More threads are seldom all busy; fewer let a GPU wait for scores.
 _THREADS = max(2, min(8, (os.cpu_count() or 2) // 2))
 
 
@@ -26,8 +25,6 @@ class Settings:
     batch_size: sessions per predict call at most. time_limit: seconds per predict call and
     session, or None. threads: for decoding, scoring and simulating beside the prediction.
     boundary_iou: score that too, after every click. save_masks: traces carry their last mask.
-    assess_on_device: score maps that are on a GPU there, and look there for `largest-error`'s
-    click, a whole batch in one go; for methods whose maps are tensors.
     """
 
     clicks: int = 20
@@ -37,111 +34,106 @@ class Settings:
     threads: int = _THREADS
     boundary_iou: bool = False
     save_masks: bool = False
-    assess_on_device: bool = False
 
 
 @dataclass(frozen=True)
 class Pairing:
-    """A method and a simulator that meet, with the names they have in traces, and the seed.
-
-    fits: the largest batches that the device's memory has room for, by batch key; learnt.
-    """
+    """A method and a simulator that meet, with the names they have in traces, and the seed."""
 
     method: Method
     method_name: str
     simulator: Simulator
     simulator_name: str
     seed: int = 0
-    fits: dict[Hashable, int] = field(default_factory=dict, compare=False)
 
 
 @dataclass(eq=False)
-class Live:
-    """One session in the pool.
+class LiveSession:
+    """One instance in the engine's pool.
 
-    seconds: what the method has spent on the newest click. truth: the ground truth on the device
-    that assesses, once it is there.
+    clicks: all so far; the method's session shows the same. steps: of the clicks that have been
+    scored. trace: None until the session is finished. prediction: the method's newest map.
+    predict_seconds: what the method has spent on the newest click. instance, session (what the
+    method sees) and rng exist once `open` has succeeded.
     """
 
-    instance: Instance
-    session: Session
-    rng: np.random.Generator
+    pairing: Pairing
+    ref: InstanceRef
+    clicks: tuple[Click, ...] = ()
     steps: list[Step] = field(default_factory=list)
+    trace: Trace | None = None
+    prediction: Probabilities | None = None
+    predict_seconds: float = 0.0
     begun: bool = False
     batch_key: Hashable = None
-    seconds: float = 0.0
-    truth: Any = None
+    instance: Instance = field(init=False)
+    session: Session = field(init=False)
+    rng: np.random.Generator = field(init=False)
 
-    def record(self, score: float, boundary: float | None, assessing: float) -> None:
+    def open(self) -> "LiveSession":
+        """Load the instance and place the opening clicks; fails where either cannot be done."""
+        ref, seed, method = self.ref, self.pairing.seed, self.pairing.method
+        with guard("data-failed", self.fail):
+            self.instance = ref.load()
+            self.instance.image.flags.writeable = False
+            self.instance.mask.flags.writeable = False
+        if self.trace:
+            return self
+        self.rng = generator(seed, ref.dataset, ref.name)
+        with guard("simulator-failed", self.fail):
+            clicks = self.pairing.simulator.open(self.instance, method.opening, self.rng)
+            if not clicks:
+                raise SimulatorError("the simulator placed no opening click")
+            self.clicks = tuple(clicks)
+        if self.trace:
+            return self
+        self.session = Session(
+            image=self.instance.image,
+            clicks=self.clicks,
+            dataset=ref.dataset,
+            seed=method_seed(seed, ref.dataset, ref.name),
+            truth=self.instance.mask if method.sees_truth else None,
+            _instance=ref.name,
+        )
+        return self
+
+    def add_click(self, click: Click) -> None:
+        """Go on with a correction of the newest prediction."""
+        self.clicks = (*self.clicks, click)
+        self.session.clicks = self.clicks
+        self.session.previous = self.prediction
+        self.predict_seconds = 0.0
+
+    def add_score(self, iou: float, boundary_iou: float | None, score_seconds: float) -> None:
         """Add the steps of the clicks that led to this prediction; the newest carries its score.
 
-        assessing: seconds of scoring and simulating.
+        score_seconds: of scoring and simulating.
         """
-        *earlier, newest = self.session.clicks[len(self.steps) :]
+        *earlier, newest = self.clicks[len(self.steps) :]
+        seconds = self.predict_seconds
         self.steps.extend(Step(click) for click in earlier)
-        self.steps.append(Step(newest, score, self.seconds, self.seconds + assessing, boundary))
+        self.steps.append(Step(newest, iou, seconds, seconds + score_seconds, boundary_iou))
 
+    def fail(self, failure: Failure) -> None:
+        """Finish with the steps so far; clicks without a prediction get a step without a score."""
+        self.steps.extend(Step(click) for click in self.clicks[len(self.steps) :])
+        self._finish(failure.status, error=failure.message)
 
-def prepared_here(pairing: Pairing, live: Live, batching: bool) -> Live | Trace:
-    """Prepare a session in a thread of the pool, where the method may be met there."""
-    if not pairing.method.threaded:
-        return live
-    with own_lane():
-        return prepared(pairing, live, batching)
+    def succeed(self, mask: EncodedMask | None = None) -> None:
+        """Finish. mask: the last one, where it is to be saved."""
+        self._finish("ok", mask=mask)
 
-
-def prepared(pairing: Pairing, live: Live, batching: bool) -> Live | Trace:
-    """Let the method begin a new session, and ask with whom it may share a batch."""
-    started = perf_counter()
-    try:
-        if not live.begun:
-            pairing.method.begin(live.session)
-            live.begun = True
-        if batching:
-            live.batch_key = pairing.method.batch_key(live.session)
-            hash(live.batch_key)
-    except Exception as error:
-        return spoiled(pairing, live, "method-failed", error)
-    live.seconds = perf_counter() - started
-    return live
-
-
-def spoiled(pairing: Pairing, live: Live, status: Status, error: Exception) -> Trace:
-    """The trace of a session that failed: its steps, and the clicks that got no prediction."""
-    unanswered = live.session.clicks[len(live.steps) :]
-    live.steps.extend(Step(click) for click in unanswered)
-    return trace_of(pairing, live.instance, live.steps, status, error)
-
-
-def trace_of(
-    pairing: Pairing,
-    instance: Instance | InstanceRef,
-    steps: Sequence[Step],
-    status: Status = "ok",
-    error: Exception | None = None,
-    mask: EncodedMask | None = None,
-) -> Trace:
-    """The trace of an instance, with the pairing's names."""
-    return Trace(
-        pairing.method_name,
-        instance.dataset,
-        pairing.simulator_name,
-        pairing.seed,
-        instance.name,
-        tuple(steps),
-        status,
-        describe(error) if error else None,
-        mask,
-    )
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line; where it was not ours, with the place in the code it came from."""
-    if isinstance(error, (DataError, MethodError, SimulatorError)):
-        return str(error)
-    place = ""
-    frame = error.__traceback__
-    while frame is not None:
-        place = f" ({frame.tb_frame.f_code.co_filename}:{frame.tb_lineno})"
-        frame = frame.tb_next
-    return f"{type(error).__name__}: {error}{place}"
+    def _finish(
+        self, status: Status, error: str | None = None, mask: EncodedMask | None = None
+    ) -> None:
+        self.trace = Trace(
+            self.pairing.method_name,
+            self.ref.dataset,
+            self.pairing.simulator_name,
+            self.pairing.seed,
+            self.ref.name,
+            tuple(self.steps),
+            status,
+            error,
+            mask,
+        )

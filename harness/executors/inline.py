@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ..engine import loop
+from ..engine.loop import Engine
 from ..planning.plan import Job
 from ..types import Trace
 from .executor import Executor, Watch
@@ -14,7 +14,7 @@ class Inline(Executor):
 
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         for job in jobs:
-            yield from loop.run(job.pairing(job.method.built), job.refs, job.settings)
+            yield from Engine(job.pairing(job.method.built), job.settings).run(job.refs)
 
     def describe(self) -> dict[str, Any]:
         return {"name": "inline"}

@@ -32,7 +32,7 @@ class RunConfig(BaseModel):
     limit: the first N instances of each data set. instances: a file with a name a line.
     time_limit: seconds per prediction. retry_failures: compute failed traces again.
     boundary_iou: score boundary IoU after every click too. save_masks: keep the last mask of every
-    trace in DIR/masks. assess_on_device: score maps that are on a GPU there, in batches.
+    trace in DIR/masks.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -58,7 +58,6 @@ class RunConfig(BaseModel):
     retry_failures: bool = False
     boundary_iou: bool = False
     save_masks: bool = False
-    assess_on_device: bool = False
     out: Path | None = None
 
     @field_validator("methods", "datasets", mode="before")

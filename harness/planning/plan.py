@@ -160,7 +160,6 @@ def make_plan(config: RunConfig) -> Plan:
         config.time_limit,
         boundary_iou=config.boundary_iou,
         save_masks=config.save_masks,
-        assess_on_device=config.assess_on_device,
     )
     return Plan(methods, datasets, simulator_name, simulator, protocol, settings)
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ..engine import loop
+from ..engine.loop import Engine
+from ..engine.session import Pairing, Settings
 from ..errors import UserError, nearest
 from ..planning.plan import Selection, plan_dataset, plan_method
 from ..simulator import Simulator
@@ -120,7 +121,7 @@ def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef
     recorded = Recorded.of(trace)
     seed = int(trace["seed"].iloc[0])
     method = plan_method(entry.spec).built
-    pairing = loop.Pairing(method, name, recorded, "replay", seed)
+    pairing = Pairing(method, name, recorded, "replay", seed)
     replayed: list[Replayed] = []
 
     def observe(instance: Instance, so_far, mask: np.ndarray, iou: float) -> None:
@@ -128,8 +129,8 @@ def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef
             replayed.append(Replayed(name, instance))
         replayed[0].steps.append((tuple(so_far), mask, iou))
 
-    settings = loop.Settings(clicks=len(recorded.clicks), threads=1)
-    (outcome,) = loop.run(pairing, [ref], settings, observe)
+    settings = Settings(clicks=len(recorded.clicks), threads=1)
+    (played,) = Engine(pairing, settings, observe).run([ref])
     if not replayed:
-        raise UserError(f"{name} on {ref.name} cannot be shown: {outcome.error}")
+        raise UserError(f"{name} on {ref.name} cannot be shown: {played.error}")
     return replayed[0]

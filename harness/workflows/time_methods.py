@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine import loop
+from ..engine.loop import Engine
+from ..engine.session import Pairing, Settings
+from ..engine.wrapped_method import WrappedMethod
 from ..errors import UserError, nearest
 from ..files import write_whole
-from ..method import Method, Session
+from ..method import Method, Probabilities, Session
 from ..planning.plan import plan_method
 from ..store import environment
 from ..store.directory import exclusive
@@ -32,31 +34,27 @@ from .replay import Recorded, find_instances
 OnInstance = Callable[[str, str, str], None]
 
 
-class _Timed(Method):
-    """A method with a clock around it; `seconds` holds what each prediction took."""
+class _Timed(WrappedMethod):
+    """A method whose predictions are timed: `seconds` holds what each took."""
 
-    def __init__(self, method: Method) -> None:
-        self._method = method
-        self.opening, self.threshold = method.opening, method.threshold
-        self.corrections = method.corrections
-        # The engine asks the object; a class attribute cannot say it for another method.
-        self.__dict__["sees_truth"] = method.sees_truth
+    def __init__(self, inner: Method) -> None:
+        super().__init__(inner)
         self.seconds: list[float] = []
         self._begun = 0.0
 
     def begin(self, session: Session) -> None:
         _synchronise()
         started = perf_counter()
-        self._method.begin(session)
+        super().begin(session)
         _synchronise()
         self._begun = perf_counter() - started
 
-    def predict(self, sessions: Sequence[Session]) -> Sequence[Any]:
+    def predict(self, sessions: Sequence[Session]) -> Sequence[Probabilities]:
         _synchronise()
         started = perf_counter()
-        maps = self._method.predict(sessions)
+        maps = super().predict(sessions)
         _synchronise()
-        # Looking at the image is part of the wait for the first mask.
+        # The first mask comes after `begin`, so a person waits for both.
         self.seconds.append(perf_counter() - started + self._begun)
         self._begun = 0.0
         return maps
@@ -138,11 +136,11 @@ def _time(
             on_instance(name, ref.dataset, ref.name)
         recorded = Recorded.of(by_instance[ref.name])
         timed.seconds.clear()
-        pairing = loop.Pairing(timed, name, recorded, "replay", seed)
-        settings = loop.Settings(clicks=len(recorded.clicks), threads=1)
-        (outcome,) = loop.run(pairing, [ref], settings)
-        if outcome.status != "ok":
-            raise UserError(f"{name} on {ref.name} cannot be timed: {outcome.error}")
+        pairing = Pairing(timed, name, recorded, "replay", seed)
+        settings = Settings(clicks=len(recorded.clicks), threads=1)
+        (trace,) = Engine(pairing, settings).run([ref])
+        if trace.status != "ok":
+            raise UserError(f"{name} on {ref.name} cannot be timed: {trace.error}")
         if index < warm_up:
             continue
         before = [np.nan] * (recorded.opening - 1)

@@ -1,7 +1,5 @@
 """The two ends of the scale: a method that knows the answer and one that never answers."""
 
-from typing import ClassVar
-
 import numpy as np
 
 from ...harness.errors import MethodError
@@ -16,7 +14,7 @@ class Oracle(Method):
     """
 
     opening = "click"
-    sees_truth: ClassVar[bool] = True
+    sees_truth = True
 
     def predict_one(self, session: Session) -> np.ndarray:
         """(H, W) float32, 0 or 1. Raises MethodError when the session holds no truth."""

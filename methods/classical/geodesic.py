@@ -1,7 +1,5 @@
 """Geodesic distance to the seeds, with colour likelihoods (Bai & Sapiro 2007, 2009)."""
 
-from typing import ClassVar
-
 import cv2
 import numpy as np
 from skimage.graph import MCP_Geometric
@@ -25,7 +23,7 @@ class Geodesic(SeededMethod):
     (cells), doubt, surroundings: see `ColourModel`. Raises UserError for values out of range.
     """
 
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         "Geodesic matting: a framework for fast interactive image and video segmentation and "
         "matting",
         "X. Bai, G. Sapiro",

@@ -1,7 +1,5 @@
 """GrabCut (Rother, Kolmogorov & Blake 2004), as OpenCV has it."""
 
-from typing import ClassVar
-
 import cv2
 import numpy as np
 
@@ -27,7 +25,7 @@ class GrabCut(SeededMethod):
     per click. Raises UserError for values out of range.
     """
 
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         '"GrabCut": interactive foreground extraction using iterated graph cuts',
         "C. Rother, V. Kolmogorov, A. Blake",
         2004,

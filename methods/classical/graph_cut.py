@@ -1,6 +1,6 @@
 """Interactive graph cuts (Boykov & Jolly 2001)."""
 
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class GraphCut(SeededMethod):
     out of range, and when PyMaxflow is not installed.
     """
 
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         "Interactive graph cuts for optimal boundary & region segmentation of objects in N-D "
         "images",
         "Y. Boykov, M.-P. Jolly",

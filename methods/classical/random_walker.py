@@ -1,6 +1,6 @@
 """Random walks for image segmentation (Grady 2006)."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 import numpy as np
 from skimage.segmentation import random_walker
@@ -28,7 +28,7 @@ class RandomWalker(SeededMethod):
     `random_walker` with the direct solver (mode "bf"), five to ten times slower.
     """
 
-    paper: ClassVar[Paper | None] = Paper(
+    paper = Paper(
         "Random walks for image segmentation",
         "L. Grady",
         2006,

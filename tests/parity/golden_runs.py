@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from formula import formula_state
 
-from isegbench.harness.engine.loop import run
+from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.registry import datasets
 from isegbench.harness.types import InstanceRef, Trace
@@ -66,7 +66,7 @@ def rerun(
     refs = [_instance(row, data_root) for row in rows]
     pairing = Pairing(method, "golden", simulator, "golden")
     settings = Settings(clicks=clicks, batch_size=batch_size)
-    traces = {(t.dataset, t.instance): t for t in run(pairing, refs, settings)}
+    traces = {(t.dataset, t.instance): t for t in Engine(pairing, settings).run(refs)}
     return [
         _golden(traces[ref.dataset, ref.name], row) for ref, row in zip(refs, rows, strict=True)
     ]

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from isegbench.harness.engine.loop import run
+from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.method import Method
 from isegbench.harness.registry import datasets
@@ -55,6 +55,6 @@ def instance_of(row: dict, data_root) -> InstanceRef:
 def ious(method: Method, ref: InstanceRef, simulator: Simulator, clicks: int) -> list[float]:
     """The IoU after every prediction of one trace of the engine."""
     pairing = Pairing(method, "golden", simulator, "golden")
-    (trace,) = run(pairing, [ref], Settings(clicks=clicks))
+    (trace,) = Engine(pairing, Settings(clicks=clicks)).run([ref])
     assert trace.status == "ok", trace.error
     return [step.iou for step in trace.steps if step.iou is not None]

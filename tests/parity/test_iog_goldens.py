@@ -10,7 +10,7 @@ import torch
 from golden_runs import GOLDENS, formula_state, write_checkpoint
 from recorded_clicks import instance_of
 
-from isegbench.harness.engine.loop import run
+from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.method import Session
 from isegbench.harness.metrics.scores import iou
@@ -160,7 +160,7 @@ def assert_evaluation(method, row, data_root):
     pairing = Pairing(method, method.name, simulators.build("iog-released"), "iog-released")
     method.predict = keeping
     try:
-        (trace,) = run(pairing, [ref], Settings(clicks=2 + len(stages)))
+        (trace,) = Engine(pairing, Settings(clicks=2 + len(stages))).run([ref])
     finally:
         method.predict = predict
     assert trace.status == "ok", trace.error

@@ -11,8 +11,11 @@ from typing import Any
 import torch
 from reference import reference_click, reference_iou, reference_opening
 
-from isegbench.harness.engine import loop, score
+from isegbench.harness.engine import score
+from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.seeding import generator
+from isegbench.harness.engine.session import Pairing, Settings
+from isegbench.harness.engine.wrapped_method import WrappedMethod
 from isegbench.harness.method import Method, Session
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.simulators.openings import opening_clicks
@@ -51,17 +54,16 @@ class Clock:
         return timed
 
 
-class Timed(Method):
+class Timed(WrappedMethod):
     """A method whose work is divided into pre-processing, network and post-processing.
 
     The network is what lies between the start of the first module that runs and the end of the
     last; a method without modules is all network.
     """
 
-    def __init__(self, method: Any, clock: Clock) -> None:
-        self._method, self._clock = method, clock
-        self.opening, self.threshold = method.opening, method.threshold
-        self.corrections = method.corrections
+    def __init__(self, inner: Method, clock: Clock) -> None:
+        super().__init__(inner)
+        self._clock = clock
         self._first = self._last = 0.0
         hooks = torch.nn.modules.module
         hooks.register_module_forward_pre_hook(self._starts)
@@ -75,16 +77,16 @@ class Timed(Method):
 
     def begin(self, session: Session) -> None:
         with self._clock.on("pre"):
-            self._method.begin(session)
+            super().begin(session)
 
     def batch_key(self, session: Session) -> Any:
         with self._clock.on("pre"):
-            return self._method.batch_key(session)
+            return super().batch_key(session)
 
     def predict(self, sessions: Sequence[Session]) -> Sequence[Any]:
         self._first = self._last = 0.0
         started = perf_counter()
-        maps = self._method.predict(sessions)
+        maps = super().predict(sessions)
         _synchronise()
         ended = perf_counter()
         first, last = self._first or started, self._last or ended
@@ -174,14 +176,9 @@ class _TimedRef:
 
 
 def ours(
-    method: Any,
-    refs: Sequence[InstanceRef],
-    budget: int,
-    batch: int,
-    detailed: bool,
-    on_device: bool = False,
+    method: Any, refs: Sequence[InstanceRef], budget: int, batch: int, detailed: bool
 ) -> Outcome:
-    """The engine on the same instances with the same protocol. on_device: assess maps there."""
+    """The engine on the same instances with the same protocol."""
     clock = Clock()
     simulator = LargestError()
     chosen: Sequence[Any] = refs
@@ -190,14 +187,13 @@ def ours(
         chosen = [_TimedRef(ref, clock) for ref in refs]
         simulator.open = clock.around("simulate", simulator.open)
         simulator.correct = clock.around("simulate", simulator.correct)
-    pairing = loop.Pairing(method, "m", simulator, "s")
-    settings = loop.Settings(clicks=budget, batch_size=batch, assess_on_device=on_device)
+    engine = Engine(Pairing(method, "m", simulator, "s"), Settings(clicks=budget, batch_size=batch))
     plain = score.checked_mask, score.iou
     if detailed:
         score.checked_mask, score.iou = (clock.around("score", call) for call in plain)
     try:
         started, spent = perf_counter(), process_time()
-        traces = list(loop.run(pairing, chosen, settings))
+        traces = list(engine.run(chosen))
         wall, spent = perf_counter() - started, process_time() - spent
     finally:
         score.checked_mask, score.iou = plain

@@ -44,7 +44,6 @@ class Job:
     batch: int
     part: tuple[int, int]
     instances: int
-    assess_on_device: bool
 
 
 def serve(connection: Connection, job: Job) -> None:
@@ -70,7 +69,7 @@ def serve(connection: Connection, job: Job) -> None:
     def run(refs: Sequence[Any], budget: int, detailed: bool) -> loops.Outcome:
         if job.plain:
             return loops.sequential(method, refs, budget, subject.again, detailed)
-        return loops.ours(method, refs, budget, job.batch, detailed, job.assess_on_device)
+        return loops.ours(method, refs, budget, job.batch, detailed)
 
     run(refs[:1], min(2, subject.clicks) if method.opening == "click" else subject.clicks, False)
     connection.send("ready")
@@ -123,7 +122,6 @@ def compare(subject: Any, given: argparse.Namespace, folder: Path) -> dict[str, 
         "weights": weights,
         "device": given.device,
         "instances": count,
-        "assess_on_device": given.assess_on_device,
     }
     workers = given.workers or (given.threads if given.device == "cpu" else 1)
     batch = given.batch or (1 if given.device == "cpu" else 32)
@@ -240,7 +238,6 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--workers", type=int, help="processes of the engine")
     parser.add_argument("--batch", type=int, help="sessions per predict call")
-    parser.add_argument("--assess-on-device", action="store_true", help="the engine's option")
     parser.add_argument("--instances", type=int, help="per method")
     parser.add_argument("--clicks", type=int, help="the budget of every instance")
     parser.add_argument("--rounds", type=int, default=3)

@@ -5,13 +5,12 @@ import queue
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import ray
 from ray import cloudpickle
 
-from ...engine import loop
-from ...engine.seeding import method_seed
+from ...engine.loop import Engine
 from ...method import Method
 from ...types import InstanceRef, Trace
 from .shipping import Chunks, Shipment, unpack_weights
@@ -71,7 +70,7 @@ class Worker:
         # All calls of a method run in one thread: libraries keep state for each thread.
         self._thread = ThreadPoolExecutor(1, "engine")
         self._job: int | None = None
-        self._current: tuple[Shipment, loop.Pairing] | None = None
+        self._current: tuple[str, Method, Engine] | None = None
 
     def started(self) -> WorkerStarted:
         return WorkerStarted(ray.get_runtime_context().get_node_id(), os.getpid())
@@ -93,21 +92,19 @@ class Worker:
                 started = time.monotonic()
                 method = self._thread.submit(contents.job.method.build).result()
                 yield MethodBuilt(time.monotonic() - started)
-            self._current = contents, contents.job.pairing(method)
+            self._current = contents.job.method.name, method, _engine(method, contents)
             self._job = job
-        yield from self._run(*self._current, refs)
+        yield from self._run(self._current[2], refs)
 
     def _reusable(self, name: str) -> Method | None:
         """The method of that name if it was built last; another method is released first."""
         before, self._current = self._current, None
-        return before[1].method if before and before[0].job.method.name == name else None
+        return before[1] if before and before[0] == name else None
 
-    def _run(
-        self, shipment: Shipment, pairing: loop.Pairing, refs: list[InstanceRef]
-    ) -> Iterator[Message]:
-        watched, pairing = _watched(pairing, shipment)
+    def _run(self, engine: Engine, refs: list[InstanceRef]) -> Iterator[Message]:
+        method = engine.pairing.method
         results: queue.SimpleQueue[Trace | None] = queue.SimpleQueue()
-        running = self._thread.submit(_score, pairing, refs, shipment.job.settings, results)
+        running = self._thread.submit(_score, engine, refs, results)
         started = time.monotonic()
         ready: list[Trace] = []
         while True:
@@ -125,34 +122,25 @@ class Worker:
             if ended:
                 running.result()
                 return
-            if watched and (late := watched.overdue()):
-                yield MethodHung(_names(late, shipment.job.seed, refs))
+            if isinstance(method, Watched) and (late := method.overdue()):
+                yield MethodHung(late)
                 return
 
 
-def _watched(pairing: loop.Pairing, shipment: Shipment) -> tuple[Watched | None, loop.Pairing]:
-    """The pairing with its method under a clock, where there is a time limit."""
-    limit = shipment.job.settings.time_limit
-    if limit is None:
-        return None, pairing
-    method = Watched(pairing.method, limit, shipment.grace)
-    return method, replace(pairing, method=method)
+def _engine(method: Method, shipment: Shipment) -> Engine:
+    """The engine of a job; where there is a time limit, its method is a `Watched`."""
+    job = shipment.job
+    if job.settings.time_limit is not None:
+        method = Watched(method, job.settings.time_limit, shipment.grace)
+    return Engine(job.pairing(method), job.settings)
 
 
 def _score(
-    pairing: loop.Pairing,
-    refs: list[InstanceRef],
-    settings: loop.Settings,
-    results: "queue.SimpleQueue[Trace | None]",
+    engine: Engine, refs: list[InstanceRef], results: "queue.SimpleQueue[Trace | None]"
 ) -> None:
     """Run the engine; None comes last, however it ends."""
     try:
-        for trace in loop.run(pairing, refs, settings):
+        for trace in engine.run(refs):
             results.put(trace)
     finally:
         results.put(None)
-
-
-def _names(seeds: tuple[int, ...], seed: int, refs: list[InstanceRef]) -> tuple[str, ...]:
-    """The instances whose sessions have these seeds."""
-    return tuple(ref.name for ref in refs if method_seed(seed, ref.dataset, ref.name) in seeds)

@@ -10,8 +10,11 @@ import torch
 from isegbench import harness
 from isegbench.harness.dataset import Dataset
 from isegbench.harness.engine import loop
+from isegbench.harness.engine.loop import Engine
+from isegbench.harness.engine.seeding import method_seed
+from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import UserError
-from isegbench.harness.method import Method
+from isegbench.harness.method import Method, Session
 from isegbench.harness.metrics.scores import boundary_iou
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.types import IGNORED, Blob, Click, instance_from_arrays
@@ -37,7 +40,7 @@ def test_the_loop_equals_a_plain_one_written_down(discs, nearest_seed):
         clicks = simulator.open(instance, "click", rng)
         scores = []
         while True:
-            session = loop.Session(instance.image, tuple(clicks))
+            session = Session(instance.image, tuple(clicks))
             mask = method.predict_one(session) > 0.5
             scores.append(brute_force_iou(mask, instance.mask))
             click = simulator.correct(instance, None, mask, clicks, rng)
@@ -73,8 +76,8 @@ def test_results_do_not_depend_on_batch_order_or_threads(discs, nearest_seed, si
 def test_nothing_is_lost_when_a_full_pool_finishes_at_once(discs, monkeypatch):
     monkeypatch.setattr(loop, "wait", lambda working, return_when: wait(working))
     broken = [dataclasses.replace(ref, image=Blob(b"no image")) for ref in discs(11).instances()]
-    pairing = loop.Pairing(Method(), "m", LargestError(), "s")
-    traces = list(loop.run(pairing, broken, loop.Settings()))
+    pairing = Pairing(Method(), "m", LargestError(), "s")
+    traces = list(Engine(pairing, Settings()).run(broken))
     assert sorted(trace.instance for trace in traces) == sorted(ref.name for ref in broken)
     assert {trace.status for trace in traces} == {"data-failed"}
 
@@ -105,7 +108,7 @@ def test_boundary_iou_is_scored_when_asked_for(discs, nearest_seed, tmp_path):
         trace = frame[frame.instance == ref.name]
         clicks = [Click(*c) for c in zip(trace.y, trace.x, trace.kind, strict=True)]
         for number, score in enumerate(trace.boundary_iou, start=1):
-            session = loop.Session(instance.image, tuple(clicks[:number]))
+            session = Session(instance.image, tuple(clicks[:number]))
             mask = method.predict_one(session) > 0.5
             assert score == boundary_iou(mask, instance.mask)
     with pytest.raises(UserError, match="kept: boundary_iou: True in the run, now False"):
@@ -189,7 +192,7 @@ def test_misbehaviour_costs_one_instance_and_says_why(
                 return misbehave(session)
             return super().predict_one(session)
 
-    spoiled = loop.method_seed(0, "discs", "disc2")
+    spoiled = method_seed(0, "discs", "disc2")
     options = {"clicks": 5, "batch_size": batch_size}
     frame = harness.run(Sometimes, discs(5), out=tmp_path / "run", **options)
     sound = harness.run(nearest_seed, discs(5), **options)
@@ -231,7 +234,7 @@ def test_begin_and_batch_key_may_fail_too(discs, nearest_seed):
 def test_a_prediction_that_takes_too_long_is_timed_out(discs, nearest_seed):
     class Slow(nearest_seed):
         def predict_one(self, session):
-            if session.seed == loop.method_seed(0, "discs", "disc1"):
+            if session.seed == method_seed(0, "discs", "disc1"):
                 time.sleep(0.3)
             return super().predict_one(session)
 
@@ -283,49 +286,3 @@ def test_a_bug_in_a_simulator_is_nobodys_score(discs, nearest_seed):
     frame = harness.run(nearest_seed, discs(1), Lost())
     assert frame.status.tolist() == ["simulator-failed"]
     assert frame.iou.notna().all()
-
-
-class SmallMemory(Method):
-    """Has room for three sessions at a time, on a device whose memory overflows as torch's does."""
-
-    def __init__(self) -> None:
-        self.sizes: list[int] = []
-
-    def predict(self, sessions):
-        if not self.sizes:
-            time.sleep(0.3)  # meanwhile the others get ready, and full batches follow
-        self.sizes.append(len(sessions))
-        if len(sessions) > 3:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
-        return [np.ones(session.shape, np.float32) for session in sessions]
-
-    def batch_key(self, session):
-        return None
-
-
-def test_a_batch_too_large_for_the_memory_is_halved_and_the_size_remembered(discs):
-    method = SmallMemory()
-    settings = loop.Settings(clicks=2, batch_size=12, threads=1)
-    pairing = loop.Pairing(method, "m", LargestError(), "s")
-    traces = list(loop.run(pairing, discs(24).instances(), settings))
-    assert sorted(trace.status for trace in traces) == ["ok"] * 24
-    assert pairing.fits == {None: 3}
-    too_large = [size for size in method.sizes if size > 3]
-    assert too_large == [12, 6, 6], "one batch is halved until it fits; no later one is too large"
-    assert sum(size for size in method.sizes if size <= 3) == 24 * 2
-
-
-def test_one_session_too_large_for_the_memory_costs_itself_alone(discs):
-    class Never(SmallMemory):
-        def predict(self, sessions):
-            if any(session.seed == self.bad for session in sessions):
-                raise RuntimeError("CUDA error: out of memory")
-            return [np.ones(session.shape, np.float32) for session in sessions]
-
-    method = Never()
-    method.bad = loop.method_seed(0, "discs", "disc3")
-    settings = loop.Settings(clicks=1, batch_size=4, threads=1)
-    pairing = loop.Pairing(method, "m", LargestError(), "s")
-    failed = [t for t in loop.run(pairing, discs(8).instances(), settings) if t.status != "ok"]
-    assert [(trace.instance, trace.status) for trace in failed] == [("disc3", "method-failed")]
-    assert "out of memory" in failed[0].error

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from isegbench.datasets.samples import Samples
-from isegbench.harness.engine import loop
+from isegbench.harness.engine.loop import Engine
+from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import MethodError, UserError
 from isegbench.harness.method import Session
 from isegbench.harness.metrics.scores import iou
@@ -60,8 +61,8 @@ def test_it_says_what_it_needs():
 
 
 def through_the_engine(spec, refs):
-    pairing = loop.Pairing(methods.build(spec), spec, LargestError(), "largest-error")
-    return list(loop.run(pairing, refs, loop.Settings(clicks=3)))
+    pairing = Pairing(methods.build(spec), spec, LargestError(), "largest-error")
+    return list(Engine(pairing, Settings(clicks=3)).run(refs))
 
 
 def test_three_clicks_through_the_engine():

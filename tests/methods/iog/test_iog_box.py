@@ -17,7 +17,8 @@ from skimage import data
 from isegbench.datasets import samples
 from isegbench.datasets.samples import Samples
 from isegbench.harness.downloads.fetch import sha256_of
-from isegbench.harness.engine import loop
+from isegbench.harness.engine.loop import Engine
+from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import MethodError, UserError
 from isegbench.harness.method import Session
 from isegbench.harness.planning.plan import checkpoints, describe_method
@@ -208,9 +209,9 @@ def test_it_says_which_weights_it_has(files):
 
 def test_two_clicks_through_the_engine(files):
     method = IOGBox(*map(str, files), device="cpu")
-    pairing = loop.Pairing(method, "iog-box", LargestError(), "largest-error")
-    settings = loop.Settings(clicks=20, batch_size=3)
-    for trace in loop.run(pairing, Samples().instances()[:3], settings):
+    pairing = Pairing(method, "iog-box", LargestError(), "largest-error")
+    settings = Settings(clicks=20, batch_size=3)
+    for trace in Engine(pairing, settings).run(Samples().instances()[:3]):
         assert trace.status == "ok", trace.error
         assert [step.click.kind for step in trace.steps] == ["corner", "corner"]
         assert trace.steps[0].iou is None

@@ -3,7 +3,7 @@ import itertools
 import numpy as np
 import pytest
 
-from isegbench.harness.engine.loop import run
+from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import UserError
 from isegbench.harness.method import Session
@@ -128,7 +128,7 @@ def test_the_engine_plays_it_click_by_click(checkpoint, disc):
             f"iog-refine:weights={checkpoint(IOGRefineNet, side)},protocol={protocol},device=cpu"
         )
         pairing = Pairing(method, "iog-refine", simulators.build(name), name)
-        (trace,) = run(pairing, [ref], Settings(clicks=6))
+        (trace,) = Engine(pairing, Settings(clicks=6)).run([ref])
         assert trace.status == "ok", trace.error
         assert [step.click.kind for step in trace.steps[:3]] == ["corner", "corner", "positive"]
         assert [step.iou is not None for step in trace.steps] == [False, False] + [True] * 4
@@ -139,7 +139,7 @@ def test_ordinary_corrections_are_refused_by_the_released_protocol(checkpoint, d
     instance = disc(45, 60, 20)
     ref = instance_from_arrays("discs", "disc", instance.image, instance.mask)
     pairing = Pairing(method, "m", simulators.build("largest-error"), "s")
-    (trace,) = run(pairing, [ref], Settings(clicks=6))
+    (trace,) = Engine(pairing, Settings(clicks=6)).run([ref])
     assert trace.status == "method-failed"
     assert "use the simulator iog-released" in trace.error
 

@@ -11,7 +11,8 @@ from pycocotools.coco import COCO
 
 from isegbench.datasets import samples
 from isegbench.datasets.coco import decode_annotation, encode_annotation
-from isegbench.harness.engine import loop
+from isegbench.harness.engine.loop import Engine
+from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import UserError
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.given_box import GivenBox
@@ -50,9 +51,9 @@ def test_masks_of_embedded_boxes(boxes, tmp_path):
     assert len(seen) == 24
     opened = COCO(str(out))
     assert opened.getCatIds() == [category["id"] for category in content["categories"]]
-    pairing = loop.Pairing(methods.build("ellipse"), "m", LargestError(), "s")
-    settings = loop.Settings(save_masks=True)
-    traces = loop.run(pairing, samples.Samples().instances(), settings)
+    pairing = Pairing(methods.build("ellipse"), "m", LargestError(), "s")
+    settings = Settings(save_masks=True)
+    traces = Engine(pairing, settings).run(samples.Samples().instances())
     expected = {trace.instance: decode_mask(trace.mask) for trace in traces}
     for given_annotation in content["annotations"]:
         annotation = opened.anns[given_annotation["id"]]
@@ -221,7 +222,7 @@ def test_every_method_that_takes_a_box_is_named():
 
 def test_the_given_box_is_no_click_user():
     ref = samples.Samples().instances()[0]
-    pairing = loop.Pairing(methods.build("nearest-click"), "m", GivenBox(), "given-box")
-    (trace,) = loop.run(pairing, [ref], loop.Settings())
+    pairing = Pairing(methods.build("nearest-click"), "m", GivenBox(), "given-box")
+    (trace,) = Engine(pairing, Settings()).run([ref])
     assert trace.status == "simulator-failed"
     assert "a box is all that is given" in trace.error
