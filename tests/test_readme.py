@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from isegbench import harness
+from isegbench.harness.store.traces import read_traces
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -31,14 +31,14 @@ def test_a_new_method_gets_onto_the_leaderboard(tmp_path):
     assert done.returncode == 0, done.stderr
     board = (tmp_path / "results/runs/watershed/report/leaderboard.md").read_text()
     assert "watershed.py:Watershed" in board
-    frame = harness.read_traces(tmp_path / "results/runs/watershed")
+    frame = read_traces(tmp_path / "results/runs/watershed")
     final = frame[frame.click == 20].groupby("method").iou.mean()
     assert (frame.status == "ok").all()
     assert final["watershed.py:Watershed"] > 0.5
 
 
 def test_the_python_example_runs(capsys):
-    (code,) = [block for block in blocks("python") if "harness.run(" in block]
+    (code,) = [block for block in blocks("python") if "isegbench.run(" in block]
     exec(code, {})
     assert "iou" in capsys.readouterr().out
 
