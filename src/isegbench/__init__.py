@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .harness.simulator import Simulator as Simulator
     from .harness.types import Click as Click
     from .harness.types import InstanceRef as InstanceRef
+    from .harness.workflows.check import check as check
+    from .harness.workflows.predictor import Predictor as Predictor
 
     __version__: str
 
@@ -35,9 +37,11 @@ _MODULES = {
     "InstanceRef": "harness.types",
     "Method": "harness.method",
     "Paper": "harness.method",
+    "Predictor": "harness.workflows.predictor",
     "Run": "harness.report.results.runs",
     "Session": "harness.method",
     "Simulator": "harness.simulator",
+    "check": "harness.workflows.check",
     "compare": "_report",
     "load_run": "harness.report.results.runs",
     "register": "_register",
@@ -51,10 +55,12 @@ __all__ = [
     "InstanceRef",
     "Method",
     "Paper",
+    "Predictor",
     "Run",
     "Session",
     "Simulator",
     "__version__",
+    "check",
     "compare",
     "load_run",
     "register",
