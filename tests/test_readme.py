@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from isegbench.harness.store.traces import read_traces
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -37,10 +39,11 @@ def test_a_new_method_gets_onto_the_leaderboard(tmp_path):
     assert final["watershed.py:Watershed"] > 0.5
 
 
-def test_the_python_example_runs(capsys):
-    (code,) = [block for block in blocks("python") if "isegbench.run(" in block]
+@pytest.mark.parametrize(("call", "said"), [("isegbench.run(", "iou"), ("Predictor(", "pixels")])
+def test_the_python_examples_run(call, said, capsys):
+    (code,) = [block for block in blocks("python") if call in block]
     exec(code, {})
-    assert "iou" in capsys.readouterr().out
+    assert said in capsys.readouterr().out
 
 
 def test_its_links_lead_somewhere():

@@ -1,27 +1,21 @@
 """Whether a method keeps the method interface's rules: what an author runs before a benchmark."""
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from .. import registry
-from ..engine.score import checked_mask
-from ..engine.seeding import generator, method_seed
 from ..engine.session import describe
-from ..errors import MethodError, UserError, nearest
-from ..method import Method, Session
+from ..errors import UserError, nearest
+from ..method import Method
 from ..registry import Spec
-from ..simulators.largest_error import LargestError
-from ..simulators.openings import OPENINGS, opening_clicks
-from ..types import Click, Instance
-from .predictor import as_array
+from ..simulators.openings import OPENINGS
+from .check_sessions import Broken, Played
 
 #: Two maps are equal where no pixel differs by more: float32 sums in another order differ by less.
 TOLERANCE = 1e-4
-#: Corrections after the opening, on each instance.
-_CORRECTIONS = 2
 
 
 @dataclass(frozen=True)
@@ -54,14 +48,6 @@ ADVICE = {
 }
 
 
-class _Broken(Exception):
-    """A rule does not hold; the message says what was found."""
-
-    def __init__(self, rule: str, found: str) -> None:
-        super().__init__(found)
-        self.rule = rule
-
-
 def check(method: str | type[Method] | Method) -> list[Check]:
     """Check a method on three objects of the data set `samples`, some seconds of work.
 
@@ -77,7 +63,7 @@ def check(method: str | type[Method] | Method) -> list[Check]:
     try:
         for rule in _rules(build):
             found[rule.name] = rule
-    except _Broken as broken:
+    except Broken as broken:
         found[broken.rule] = Check(broken.rule, False, str(broken), ADVICE[broken.rule])
     return [found.get(name, Check(name, None)) for name in ADVICE]
 
@@ -87,10 +73,10 @@ def _rules(build: Callable[[], Any]) -> Iterator[Check]:
     method = _built(build)
     yield Check("builds", True)
     if method.opening not in OPENINGS:
-        raise _Broken("opening", f"{method.opening!r}: {nearest(str(method.opening), OPENINGS)}")
+        raise Broken("opening", f"{method.opening!r}: {nearest(str(method.opening), OPENINGS)}")
     yield Check("opening", True)
     if isinstance(method.threshold, bool) or not _is_fraction(method.threshold):
-        raise _Broken("threshold", f"{method.threshold!r}")
+        raise Broken("threshold", f"{method.threshold!r}")
     yield Check("threshold", True)
     yield _pickled(build)
 
@@ -99,7 +85,7 @@ def _rules(build: Callable[[], Any]) -> Iterator[Check]:
     first = instances[0]
     second = next(i for i in instances[1:] if i.image.shape == first.image.shape)
     third = next(i for i in instances if i.image.shape != first.image.shape)
-    played = _Played(method, [first, second, third])
+    played = Played(method, [first, second, third])
     played.one_by_one()
     for rule in ("predicts", "prediction", "inputs", "own output"):
         yield Check(rule, True)
@@ -122,141 +108,7 @@ def _rules(build: Callable[[], Any]) -> Iterator[Check]:
     yield _compared("batches", played, batches)
 
 
-class _Played:
-    """Sessions of a method on some instances, and the maps it gave, a list an instance.
-
-    clicks: those of each instance; placed by the first player, repeated by the others.
-    """
-
-    def __init__(
-        self, method: Method, instances: list[Instance], clicks: list[list[Click]] | None = None
-    ) -> None:
-        self.method = method
-        self.instances = instances
-        self.placed = clicks is not None
-        self.clicks = clicks or [self._opening(instance) for instance in instances]
-        self.maps: list[list[np.ndarray]] = [[] for _ in instances]
-        self._returned: list[tuple[Any, np.ndarray]] = []
-        self._sessions: dict[int, Session] = {}
-
-    def with_method(self, method: Method) -> "_Played":
-        """Nothing played yet, with the same clicks."""
-        return _Played(method, self.instances, self.clicks)
-
-    def one_by_one(self, reverse: bool = False) -> None:
-        order = range(len(self.instances))
-        for number in reversed(order) if reverse else order:
-            for turn in range(self._turns()):
-                self._predict([number], turn)
-
-    def in_turns(self) -> None:
-        """Each instance's first prediction, then each one's second."""
-        for turn in range(self._turns()):
-            for number in range(len(self.instances)):
-                self._predict([number], turn)
-
-    def in_batches(self) -> None:
-        """As in turns, with all that have equal keys in one batch; every second one backwards."""
-        for turn in range(self._turns()):
-            groups: dict[Hashable, list[int]] = {}
-            for number in range(len(self.instances)):
-                groups.setdefault(self._key(self._session(number, turn)), []).append(number)
-            for numbers in groups.values():
-                self._predict(numbers[::-1] if turn % 2 else numbers, turn)
-
-    def _turns(self) -> int:
-        return 1 + _CORRECTIONS if self.method.corrections else 1
-
-    def _opening(self, instance: Instance) -> list[Click]:
-        rng = generator(0, instance.dataset, instance.name)
-        return opening_clicks(self.method.opening, instance.mask, rng)
-
-    def _session(self, number: int, turn: int) -> Session:
-        """The session of an instance, with the clicks of this turn."""
-        instance, session = self.instances[number], self._sessions.get(number)
-        clicks = tuple(self.clicks[number][: len(OPENINGS[self.method.opening]) + turn])
-        if session is None:
-            instance.image.flags.writeable = False
-            session = Session(
-                image=instance.image,
-                clicks=clicks,
-                dataset=instance.dataset,
-                seed=method_seed(0, instance.dataset, instance.name),
-                truth=instance.mask.copy() if self.method.sees_truth else None,
-            )
-            self._sessions[number] = session
-            self._called([session], lambda: self.method.begin(session))
-        session.clicks = clicks
-        return session
-
-    def _key(self, session: Session) -> Hashable:
-        key = self._called([session], lambda: self.method.batch_key(session))
-        try:
-            hash(key)
-        except TypeError as error:
-            raise _Broken("batch_key", f"{key!r}: {error}") from None
-        return key
-
-    def _predict(self, numbers: Sequence[int], turn: int) -> None:
-        sessions = [self._session(number, turn) for number in numbers]
-        rule = "prediction" if len(sessions) == 1 else "batches"
-        try:
-            maps = self._called(sessions, lambda: _listed(self.method.predict(sessions)))
-        except _Broken as broken:
-            if len(sessions) > 1 and broken.rule == "predicts":
-                raise _Broken("batches", f"a batch of {len(sessions)}: {broken}") from None
-            raise
-        if len(maps) != len(sessions):
-            raise _Broken(rule, f"{len(maps)} maps for {len(sessions)} session(s)")
-        for number, session, values in zip(numbers, sessions, maps, strict=True):
-            try:
-                mask = checked_mask(values, session.shape, self.method.threshold)
-            except MethodError as error:
-                raise _Broken(rule, str(error)) from None
-            kept = as_array(values)
-            self._returned.append((values, kept))
-            self.maps[number].append(kept)
-            session.previous = values
-            if not self.placed and turn < self._turns() - 1:
-                self._place(number, kept, mask)
-        for values, kept in self._returned:
-            if not np.array_equal(as_array(values), kept):
-                raise _Broken("own output", "a later prediction changed a map returned before")
-
-    def _place(self, number: int, probabilities: np.ndarray, mask: np.ndarray) -> None:
-        """The next correction; where nothing is wrong, the newest click once more."""
-        instance, clicks = self.instances[number], self.clicks[number]
-        rng = generator(0, instance.dataset, instance.name)
-        click = LargestError().correct(instance, probabilities, mask, clicks, rng)
-        clicks.append(click or Click(0, 0, "negative"))
-
-    def _called(self, sessions: list[Session], call: Callable[[], Any]) -> Any:
-        """What the author's code returns; raises _Broken where it raises or changes its inputs."""
-        before = [
-            (s.image, s.image.copy(), s.clicks, s.previous, _copy(s.previous)) for s in sessions
-        ]
-        try:
-            found = call()
-        except _Broken:
-            raise
-        except Exception as error:
-            rule = "inputs" if "read-only" in str(error) else "predicts"
-            raise _Broken(rule, describe(error)) from None
-        for session, (image, pixels, clicks, previous, values) in zip(
-            sessions, before, strict=True
-        ):
-            if session.image is not image or not np.array_equal(image, pixels):
-                raise _Broken("inputs", "session.image was changed")
-            if session.clicks is not clicks:
-                raise _Broken("inputs", "session.clicks was changed")
-            if values is not None and not np.array_equal(as_array(previous), values):
-                if isinstance(found, list) and any(one is previous for one in found):
-                    raise _Broken("own output", "the array returned before was filled again")
-                raise _Broken("inputs", "session.previous was changed")
-        return found
-
-
-def _compared(rule: str, one: _Played, other: _Played) -> Check:
+def _compared(rule: str, one: Played, other: Played) -> Check:
     threshold, largest, pixels = one.method.threshold, 0.0, 0
     for maps, others in zip(one.maps, other.maps, strict=True):
         for a, b in zip(maps, others, strict=True):
@@ -276,7 +128,8 @@ def _pickled(build: Callable[[], Any]) -> Check:
 
     let_own_files_travel()
     try:
-        cloudpickle.loads(cloudpickle.dumps(build))()
+        sent = cloudpickle.dumps(build)  # pyright: ignore[reportPrivateImportUsage]
+        cloudpickle.loads(sent)()
     except Exception as error:
         return Check("pickling", False, describe(error), ADVICE["pickling"])
     return Check("pickling", True)
@@ -296,11 +149,11 @@ def _built(build: Callable[[], Any]) -> Method:
     try:
         method = build()
     except UserError as error:
-        raise _Broken("builds", str(error)) from None
+        raise Broken("builds", str(error)) from None
     except Exception as error:
-        raise _Broken("builds", describe(error)) from None
+        raise Broken("builds", describe(error)) from None
     if not isinstance(method, Method):
-        raise _Broken("builds", f"{type(method).__name__} is not a subclass of Method")
+        raise Broken("builds", f"{type(method).__name__} is not a subclass of Method")
     return method
 
 
@@ -309,13 +162,3 @@ def _is_fraction(value: Any) -> bool:
         return 0 <= float(value) <= 1 and not isinstance(value, str)
     except (TypeError, ValueError):
         return False
-
-
-def _copy(probabilities: Any) -> np.ndarray | None:
-    return None if probabilities is None else as_array(probabilities)
-
-
-def _listed(found: Any) -> list[Any]:
-    if not isinstance(found, Iterable):
-        raise _Broken("prediction", f"predict returned {type(found).__name__}, not a list of maps")
-    return list(found)

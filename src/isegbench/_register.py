@@ -33,7 +33,8 @@ def register(name: str) -> Callable[[Registered], Registered]:
     def decorate(value: Registered) -> Registered:
         for base, names in _REGISTRIES.items():
             if inspect.isclass(value) and issubclass(value, base):
-                return names.register(name)(value)
+                names.register(name)(value)
+                return value
         raise UserError(
             f"{value!r} cannot be registered as {name!r}: it must be a subclass of Method, Dataset "
             "or Simulator; for a function that builds one, use harness.registry.methods.register, "
