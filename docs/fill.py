@@ -158,11 +158,11 @@ def _public(members: Any, module: str) -> Iterator[tuple[str, Any]]:
 
 
 def _documented(value: Any, name: str) -> Iterator[str]:
-    from isegbench import harness
+    import isegbench
 
     kind = "class " if inspect.isclass(value) else ""
     yield f'<a id="{value.__module__}.{name}"></a>\n\n### {kind}{name}\n'
-    place = "isegbench.harness" if name in harness.__all__ else value.__module__
+    place = "isegbench" if name in isegbench.__all__ else value.__module__
     yield f"```python\nfrom {place} import {name}\n{_signature(value, name)}\n```\n"
     yield f"{_markdown(value)}\n"
     if inspect.isclass(value):

@@ -12,13 +12,12 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from isegbench import harness
 from isegbench.harness import registry
 from isegbench.harness.cli import app
 from isegbench.harness.planning.config import make_config, read_config
 from isegbench.harness.planning.plan import build_simulator
 from isegbench.harness.registry import Spec
-from isegbench.harness.store.traces import BOUNDARY_IOU, SCHEMA
+from isegbench.harness.store.traces import BOUNDARY_IOU, SCHEMA, read_traces
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = sorted((ROOT / "docs").glob("*.md"))
@@ -112,7 +111,7 @@ def follow(name: str) -> None:
             for line in text.replace("\\\n", " ").splitlines():
                 type_in(shlex.split(line, comments=True))
     for run in Path().glob("results/runs/*"):
-        traces = harness.read_traces(run)
+        traces = read_traces(run)
         assert len(traces)
         assert set(traces["status"]) == {"ok"}, run.name
 

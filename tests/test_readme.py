@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from isegbench import harness
+import pytest
+
+from isegbench.harness.store.traces import read_traces
 
 README = Path(__file__).resolve().parents[1] / "README.md"
 
@@ -31,16 +33,17 @@ def test_a_new_method_gets_onto_the_leaderboard(tmp_path):
     assert done.returncode == 0, done.stderr
     board = (tmp_path / "results/runs/watershed/report/leaderboard.md").read_text()
     assert "watershed.py:Watershed" in board
-    frame = harness.read_traces(tmp_path / "results/runs/watershed")
+    frame = read_traces(tmp_path / "results/runs/watershed")
     final = frame[frame.click == 20].groupby("method").iou.mean()
     assert (frame.status == "ok").all()
     assert final["watershed.py:Watershed"] > 0.5
 
 
-def test_the_python_example_runs(capsys):
-    (code,) = [block for block in blocks("python") if "harness.run(" in block]
+@pytest.mark.parametrize(("call", "said"), [("isegbench.run(", "iou"), ("Predictor(", "pixels")])
+def test_the_python_examples_run(call, said, capsys):
+    (code,) = [block for block in blocks("python") if call in block]
     exec(code, {})
-    assert "iou" in capsys.readouterr().out
+    assert said in capsys.readouterr().out
 
 
 def test_its_links_lead_somewhere():

@@ -8,6 +8,7 @@ import typer
 
 from ..errors import IsegbenchError
 from . import (
+    check,
     compare,
     data,
     export,
@@ -43,6 +44,7 @@ app.command("train")(train.train)
 app.command("gallery")(gallery.gallery)
 app.command("show")(show.show)
 app.command("list")(listing.listing)
+app.command("check")(check.check)
 app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 

@@ -31,7 +31,7 @@ def export(
     formats = ("csv", "parquet")
     if format not in formats:
         raise UserError(f"unknown format {format!r}: {nearest(format, formats)}")
-    frame = tidy(load_run(directory))
+    frame = tidy(load_run(directory, categorical=True))
     path = out or directory / "export" / f"traces.{format}"
     if format == "csv":
         write_whole(path, frame.to_csv(index=False, lineterminator="\n"))

@@ -63,7 +63,7 @@ def report(
     from ..report.tables.terminal import terminal_table
     from ..report.write import write_report
 
-    runs = [load_run(directory) for directory in directories]
+    runs = [load_run(directory, categorical=True) for directory in directories]
     if pictures:
         from ..report.gallery.gallery import draw_pictures
 

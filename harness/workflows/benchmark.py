@@ -3,20 +3,19 @@
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from ..errors import UserError
 from ..executors.choose import make_executor
 from ..executors.executor import Executor, Watch
-from ..planning.config import RunConfig, make_config
+from ..planning.config import RunConfig
 from ..planning.plan import Job, Plan, make_plan
 from ..store import environment
 from ..store.directory import INSTANCES, admit, exclusive, record_instances
 from ..store.manifest import Invocation, Kept, Manifest, now
 from ..store.masks import write_coco
-from ..store.traces import Store, finished, read_traces, to_frame, to_table
+from ..store.traces import Store, finished
 from ..types import Trace
 
 #: Called once with the jobs to do and the number of traces already there, then with each trace.
@@ -24,27 +23,24 @@ OnStart = Callable[[list[Job], int], None]
 OnTrace = Callable[[Trace], None]
 
 
-def run(
-    methods: Any, datasets: Any, simulator: Any = "largest-error", **options: Any
-) -> pd.DataFrame:
-    """Run methods on data sets and return their traces, one row a click.
-
-    methods, datasets: one or a list of names (`"name:key=value"`), tables (`{"name": ...}`),
-    classes or objects; simulator: one. options: the fields of `planning.config.RunConfig`, such as
-    clicks=20, seeds=3, executor="ray", batch_size=8, limit=10, out="results/runs/mine". With `out`
-    the run is kept there and resumed if it exists; without, nothing is written. Columns and their
-    meaning: `store.traces.SCHEMA`. Raises UserError for anything that is wrong with the request.
-    """
-    given = {"methods": methods, "datasets": datasets, "simulator": simulator, **options}
-    config = make_config(given)
-    if config.out is not None:
-        execute(config)
-        return read_traces(config.out)
-    if config.save_masks:
-        raise UserError("save_masks needs out, the directory that the masks are kept in")
-    plan = make_plan(config)
-    traces = list(make_executor(config).run(plan.jobs(set())))
-    return to_frame(to_table(traces))
+def compute(
+    config: RunConfig,
+    on_start: OnStart | None = None,
+    on_trace: OnTrace | None = None,
+    watch: Watch | None = None,
+) -> tuple[Plan, Manifest, list[Trace]]:
+    """Run what a configuration describes and write nothing; parameters as for `execute`."""
+    plan, executor = make_plan(config), make_executor(config)
+    manifest, jobs = describe(plan, executor, config), plan.jobs(set())
+    if on_start:
+        on_start(jobs, 0)
+    traces = []
+    with _closed(executor.run(jobs, watch)) as coming:
+        for trace in coming:
+            traces.append(trace)
+            if on_trace:
+                on_trace(trace)
+    return plan, manifest, traces
 
 
 def execute(

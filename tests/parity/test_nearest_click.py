@@ -5,7 +5,7 @@ import json
 import cv2
 import pytest
 
-from isegbench import harness
+import isegbench
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ def test_every_click_and_every_iou_on_grabcut(shared, how, request):
     if "executor" in how:
         request.getfixturevalue("local_ray")
     golden = json.loads(shared("goldens", "nearest_click", "grabcut.json").read_text())
-    frame = harness.run("nearest-click", "grabcut", data_root=shared("data"), **how)
+    frame = isegbench.run("nearest-click", "grabcut", data_root=shared("data"), **how).traces
     traces = dict(list(frame.groupby("instance")))
     assert len(traces) == len(golden) == 50
     differing = []

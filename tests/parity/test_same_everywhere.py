@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from golden_runs import GOLDENS, write_checkpoint
 
-from isegbench import harness
+import isegbench
 
 #: Seven coins of one photograph: their first clicks share a batch.
 COINS = "samples[15:22]"
@@ -47,7 +47,7 @@ def test_workers_and_batches_change_nothing(write, local_ray, system, model, opt
     method = {"name": f"{system}:weights={write(model)},device=cpu{options}", "label": model}
 
     def traces(**how):
-        return harness.run([method], [COINS], clicks=4, **how)
+        return isegbench.run([method], [COINS], clicks=4, **how).traces
 
     alone = traces()
     assert (alone.status == "ok").all()

@@ -27,7 +27,7 @@ def measure(sizes: tuple[int, ...] = SIZES) -> list[dict[str, float]]:
 def _run(size: int) -> dict[str, float]:
     import numpy as np
 
-    from isegbench import harness
+    import isegbench
     from isegbench.harness.dataset import Dataset
     from isegbench.harness.types import instance_from_arrays
 
@@ -47,9 +47,9 @@ def _run(size: int) -> dict[str, float]:
 
     with tempfile.TemporaryDirectory() as folder:
         # Imports and the like are paid once, whatever the number.
-        harness.run("nearest-click", Growing(), clicks=3, limit=5, out=Path(folder) / "first")
+        isegbench.run("nearest-click", Growing(), clicks=3, limit=5, out=Path(folder) / "first")
         started, spent = perf_counter(), process_time()
-        harness.run("nearest-click", Growing(), clicks=3, out=Path(folder) / "run")
+        isegbench.run("nearest-click", Growing(), clicks=3, out=Path(folder) / "run")
         wall, processor = perf_counter() - started, process_time() - spent
     return {
         "instances": size,

@@ -62,7 +62,7 @@ def choose(
     method, against = _methods(run, method, against)
     areas = _areas(run, dataset)
     if method not in areas:
-        raise UserError(f"{run.directory} holds no finished trace of {method} to show")
+        raise UserError(f"{run.place} holds no finished trace of {method} to show")
     own = pd.Series(areas[method]).dropna().sort_values(kind="stable")
     differences = pd.DataFrame()
     if against is not None and against in areas:
@@ -108,7 +108,7 @@ def _areas(run: Run, dataset: str | None) -> pd.DataFrame:
     if dataset is not None:
         keep &= (traces["dataset"] == dataset).to_numpy()
     if not keep.any():
-        raise UserError(f"{run.directory} holds no finished trace to show")
+        raise UserError(f"{run.place} holds no finished trace to show")
     area = np.nanmean(curves.ious[keep], axis=1)
     frame = traces.loc[keep, ["dataset", "instance", "method", "seed"]].assign(area=area)
     frame = frame.sort_values("seed", kind="stable")
@@ -134,10 +134,10 @@ def write_gallery(
     Traces hold clicks, not masks: methods run again on the recorded clicks, so the images and
     weights must be here. Raises UserError when they are not, and as `choose`.
     """
-    run = load_run(directory)
+    run = load_run(directory, categorical=True)
     chosen = choose(run, method, against, dataset, count)
-    folder = run.directory / "report" / "gallery"
-    pictures = _Replays(run.directory, data_root, say)
+    folder = directory / "report" / "gallery"
+    pictures = _Replays(directory, data_root, say)
     stems = file_names(name for name in (chosen.method, chosen.against) if name)
     sheets = []
     for kind, choices, methods in (
@@ -205,7 +205,7 @@ def draw_pictures(directory: Path, count: int, out: Path | None = None) -> list[
 
     Raises UserError as `write_gallery`.
     """
-    chosen = choose(load_run(directory), count=count)
+    chosen = choose(load_run(directory, categorical=True), count=count)
     drawn = []
     for choice in chosen.different or chosen.worst:
         for replayed in replay_instance(directory, choice.dataset, choice.instance):

@@ -14,10 +14,11 @@ from ...types import KINDS, TRACE_KEY
 from ..figures.styles import looks
 from ..figures.write_figures import Lines
 from ..gallery.trace_picture import trace_picture_name
+from ..results.failures import read_messages
 from ..results.runs import Results
 from ..tables.html import html_table
 from ..tables.table import DEFINITIONS, Table
-from .page_data import STATUSES, TARGETS, packed_traces, read_failures, rounded, safe_json
+from .page_data import STATUSES, TARGETS, packed_traces, rounded, safe_json
 from .page_pictures import Picture, Pictures, pictures_in
 
 #: In the order in which they are put together; each file says what it is for.
@@ -155,7 +156,9 @@ def _lines(lines: Lines) -> dict[str, Any]:
 
 def _failures(results: Results, value: dict[str, Any]) -> list[list]:
     """[row, method, message] of what went wrong."""
-    messages = read_failures(results.directories)
+    messages: dict[tuple, str] = {}
+    for directory in results.directories:
+        messages |= read_messages(directory, most=2000)
     if not messages:
         return []
     rows = _row_numbers(value)
@@ -165,7 +168,7 @@ def _failures(results: Results, value: dict[str, Any]) -> list[list]:
         method, *where = (key[TRACE_KEY.index(n)] for n in ("method", *_ROW_KEY))
         row = rows.get(tuple(where))
         if row is not None and method in methods:
-            found.append([row, methods[method], message])
+            found.append([row, methods[method], message[:500]])
     return found
 
 

@@ -3,8 +3,7 @@
 import base64
 import json
 import zlib
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -131,24 +130,3 @@ def rounded(values: Iterable[float], digits: int = 4) -> list[float | None]:
     [0.1235, None]
     """
     return [None if np.isnan(value) else round(float(value), digits) for value in values]
-
-
-def read_failures(directories: Iterable[Path], most: int = 2000) -> Mapping[tuple, str]:
-    """What failures.jsonl says went wrong, by the key of the trace; the last word on each counts.
-
-    Lines that are not such records are passed over: a death may have cut the last one short.
-    """
-    found: dict[tuple, str] = {}
-    for directory in directories:
-        try:
-            lines = (Path(directory) / "failures.jsonl").read_text("utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
-            continue
-        for line in lines[-most:]:
-            try:
-                record = json.loads(line)
-                key = tuple(record[name] for name in TRACE_KEY)
-                found[key] = str(record["error"])[:500]
-            except (ValueError, KeyError, TypeError):
-                continue
-    return found

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,11 @@ from ...store.manifest import (
 )
 from ...store.timing import TIMING, read_timing
 from ...store.traces import read_traces
+from ...types import TRACE_KEY
+from .failures import FAILURES, failures_of, read_messages
 
+#: Columns of the leaderboard that a notebook shows.
+_IN_SHORT = ("dataset", "method", "NoC@85", "NoC@90", "NoF@90", "mIoU@1", "mIoU@5", "failures")
 #: The columns of DIR/instances.parquet.
 INSTANCE_COLUMNS = ("dataset", "instance", "image")
 #: What must be equal for two runs to stand in one table; seeds may differ.
@@ -33,26 +38,51 @@ class Incomparable(UserError):
     """Two runs whose numbers cannot stand in one table."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Run:
-    """One run directory, read and never written.
+    """What a benchmark computed, as `isegbench.run` and `load_run` return it.
 
-    traces: as `store.read_traces` gives them, columns of text as pandas categories. instances:
-    those the run is to score, columns dataset, instance, image; an image may hold several.
-    timing: seconds per click of one user, as `timing.read_timing` gives them; empty without.
+    directory: where the run is kept, None when it is not. manifest: methods, data sets, protocol,
+    versions, hardware. traces: a row a click, as `store.read_traces` gives them. instances: those
+    the run is to score, columns dataset, instance, image; an image may hold several. timing:
+    seconds per click of one user, as `timing.read_timing` gives them; empty without. failures: a
+    row for each trace that failed, with the reason, as `failures.failures_of` gives them.
     """
 
-    directory: Path
+    directory: Path | None
     manifest: Manifest
     traces: pd.DataFrame
     instances: pd.DataFrame = field(default_factory=lambda: _nothing(INSTANCE_COLUMNS))
     timing: pd.DataFrame = field(default_factory=lambda: _nothing(TIMING))
+    failures: pd.DataFrame = field(default_factory=lambda: _nothing(FAILURES))
 
     def leaderboard(self) -> pd.DataFrame:
-        """`report.leaderboard.leaderboard` of this run alone."""
+        """One row per method and data set; columns as `report.results.leaderboard.leaderboard`."""
         from .leaderboard import leaderboard
 
         return leaderboard(self)
+
+    @property
+    def place(self) -> str:
+        """Where the run is kept, for messages."""
+        return str(self.directory or "a run that is not kept")
+
+    def __repr__(self) -> str:
+        done = self.traces.groupby(list(TRACE_KEY), observed=True).ngroups
+        instances = sum(entry.planned for entry in self.manifest.datasets.values())
+        planned = instances * len(self.manifest.methods) * self.manifest.protocol.seeds
+        kept = "not kept" if self.directory is None else f"kept in {self.directory}"
+        return (
+            f"Run of {', '.join(self.manifest.methods)} on {', '.join(self.manifest.datasets)}: "
+            f"{done} of {planned} traces, {len(self.failures)} failed; {kept}"
+        )
+
+    def _repr_html_(self) -> str:
+        """The leaderboard in short, for notebooks."""
+        board = self.leaderboard()
+        columns = [name for name in _IN_SHORT if name in board]
+        table = board[columns].to_html(index=False, border=0, float_format="{:.3f}".format)
+        return f"<p>{escape(repr(self))}</p>\n{table}"
 
 
 @dataclass(frozen=True)
@@ -72,15 +102,17 @@ class Results:
     timing: pd.DataFrame = field(default_factory=lambda: _nothing(TIMING))
 
 
-def load_run(directory: Path | str) -> Run:
+def load_run(directory: Path | str, *, categorical: bool = False) -> Run:
     """Read a run directory; needs neither images nor torch nor ray.
 
-    Raises UserError when it is not a run, or holds traces its manifest does not name.
+    categorical: leave the traces' columns of text as pandas categories, which is several times
+    faster. Raises UserError when it is not a run, or holds traces its manifest does not name.
     """
     directory = Path(directory)
-    manifest, traces = read_manifest(directory), read_traces(directory, categorical=True)
+    manifest, traces = read_manifest(directory), read_traces(directory, categorical)
     instances = _read_instances(directory)
-    run = Run(directory, manifest, traces, instances, read_timing(directory))
+    failures = failures_of(traces, read_messages(directory))
+    run = Run(directory, manifest, traces, instances, read_timing(directory), failures)
     for column, known in (("method", run.manifest.methods), ("dataset", run.manifest.datasets)):
         strange = sorted(set(run.traces[column].unique()) - set(known))
         if strange:
@@ -104,7 +136,7 @@ def find_runs(paths: Iterable[Path | str]) -> list[Run]:
             raise UserError(f"{path} is not a run, nor a folder of runs: no {MANIFEST} there")
         # A run named twice, as by results/runs and results/runs/one, is one run.
         found |= {directory.resolve(): directory for directory in inside}
-    return [load_run(directory) for directory in found.values()]
+    return [load_run(directory, categorical=True) for directory in found.values()]
 
 
 def merge_apart(runs: Sequence[Run]) -> list[Results]:
@@ -147,17 +179,17 @@ def merge(runs: Sequence[Run]) -> Results:
     first = runs[0]
     methods: dict[str, MethodEntry] = {}
     datasets: dict[str, DatasetEntry] = {}
-    owner: dict[str, Path] = {}
+    owner: dict[str, Run] = {}
     planned: dict[tuple[str, str], int] = {}
     for run in runs:
         _same(COMPARABLE, "protocol", first.manifest.protocol, first, run.manifest.protocol, run)
         for name, entry in run.manifest.methods.items():
             known = methods.setdefault(name, entry)
-            source = owner.setdefault(f"method {name}", run.directory)
+            source = owner.setdefault(f"method {name}", run)
             _same(MethodEntry.model_fields, f"method {name}", known, source, entry, run)
         for name, entry in run.manifest.datasets.items():
             known = datasets.setdefault(name, entry)
-            source = owner.setdefault(f"data set {name}", run.directory)
+            source = owner.setdefault(f"data set {name}", run)
             _same(SAME_INSTANCES, f"data set {name}", known, source, entry, run)
             for method in run.manifest.methods:
                 wanted = entry.planned * run.manifest.protocol.seeds
@@ -170,7 +202,7 @@ def merge(runs: Sequence[Run]) -> Results:
         datasets,
         planned,
         _stacked([run.traces for run in runs]),
-        [run.directory for run in runs],
+        [run.directory for run in runs if run.directory is not None],
         instances.drop_duplicates(["dataset", "instance"], ignore_index=True),
         pd.concat([run.timing for run in runs], ignore_index=True),
     )
@@ -202,14 +234,16 @@ def images_of(results: Results, traces: pd.DataFrame) -> np.ndarray:
 
 
 def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
-    """Traces one below the other; columns of text stay categories, in sorted order."""
+    """Traces one below the other; columns of text that are categories anywhere become categories,
+    in sorted order."""
     if len(frames) == 1:
         return frames[0]
-    text = [name for name in frames[0] if isinstance(frames[0][name].dtype, pd.CategoricalDtype)]
-    for name in text:
-        together = sorted({value for frame in frames for value in frame[name].cat.categories})
+    mixed = {name for frame in frames for name in frame.select_dtypes("category")}
+    for name in mixed:
+        coded = [frame.assign(**{name: frame[name].astype("category")}) for frame in frames]
+        together = sorted({value for frame in coded for value in frame[name].cat.categories})
         kind = pd.CategoricalDtype(together)
-        frames = [frame.assign(**{name: frame[name].astype(kind)}) for frame in frames]
+        frames = [frame.assign(**{name: frame[name].astype(kind)}) for frame in coded]
     return pd.concat(frames, ignore_index=True)
 
 
@@ -231,23 +265,15 @@ def load_results(runs: Path | str | Run | Iterable[Path | str | Run]) -> Results
     """`merge` of runs, each given as a directory or already loaded. Raises UserError."""
     if isinstance(runs, (Path, str, Run)):
         runs = [runs]
-    return merge([run if isinstance(run, Run) else load_run(run) for run in runs])
+    return merge([one if isinstance(one, Run) else load_run(one, categorical=True) for one in runs])
 
 
-def _same(
-    fields: Iterable[str],
-    what: str,
-    a: object,
-    where_a: Run | Path,
-    b: object,
-    where_b: Run | Path,
-) -> None:
-    places = [place.directory if isinstance(place, Run) else place for place in (where_a, where_b)]
+def _same(fields: Iterable[str], what: str, a: object, of_a: Run, b: object, of_b: Run) -> None:
     for name in fields:
         values = getattr(a, name), getattr(b, name)
         if values[0] != values[1]:
             raise Incomparable(
-                f"{places[0]} and {places[1]} cannot stand in one table: {what}: {name} is "
+                f"{of_a.place} and {of_b.place} cannot stand in one table: {what}: {name} is "
                 f"{_shown(values[0])} in the first and {_shown(values[1])} in the second; "
                 "report them apart (leaderboard: --allow-mixed-protocols)"
             )
@@ -258,13 +284,13 @@ def _shown(value: object) -> str:
 
 
 def _refuse_overlap(runs: Sequence[Run]) -> None:
-    seen: dict[tuple, Path] = {}
+    seen: dict[tuple, Run] = {}
     for run in runs:
         keys = run.traces[["method", "dataset", "seed"]].drop_duplicates()
         for method, dataset, seed in keys.itertuples(index=False, name=None):
-            other = seen.setdefault((method, dataset, seed), run.directory)
-            if other is not run.directory:
+            other = seen.setdefault((method, dataset, seed), run)
+            if other is not run:
                 raise UserError(
-                    f"{other} and {run.directory} both hold {method} on {dataset} with seed "
+                    f"{other.place} and {run.place} both hold {method} on {dataset} with seed "
                     f"{seed}: leave one out, or run them with different seeds"
                 )

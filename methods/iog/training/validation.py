@@ -4,7 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from ....harness.metrics.scores import iou_curves, miou
-from ....harness.workflows.benchmark import run
+from ....harness.planning.config import make_config
+from ....harness.store.traces import to_frame, to_table
+from ....harness.workflows.benchmark import compute
 from .config import IOGTraining
 
 #: Sessions a prediction.
@@ -23,7 +25,9 @@ def validate(weights: Path, config: IOGTraining) -> dict[str, float]:
     method["device"] = config.device
     clicks = 2 if config.network == "outside" else 3
     options = {"clicks": clicks, "batch_size": _BATCH, "data_root": config.data_root}
-    frame = run(method, config.validate_on, **options)
+    request = {"methods": method, "datasets": config.validate_on, **options}
+    _, _, traces = compute(make_config(request))
+    frame = to_frame(to_table(traces))
     return {
         f"mIoU@{clicks} {name}": miou(iou_curves(part, clicks).ious, clicks)
         for name, part in frame.groupby("dataset", observed=True, sort=False)

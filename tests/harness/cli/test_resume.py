@@ -13,8 +13,7 @@ from collections import Counter
 import pandas as pd
 import pytest
 
-from isegbench import harness
-from isegbench.harness.store.traces import finished
+from isegbench.harness.store.traces import finished, read_traces
 
 METHOD = """
 import os, time
@@ -76,7 +75,7 @@ def test_killed_again_and_again(tmp_path, seed):
     assert process.wait() == 0, process.stderr and process.stderr.read().decode()
     assert kills > 0
     columns = ["dataset", "simulator", "seed", "instance", "click", "y", "x", "kind", "iou"]
-    calm, shot = (harness.read_traces(tmp_path / out)[columns] for out in ("calm", "shot"))
+    calm, shot = (read_traces(tmp_path / out)[columns] for out in ("calm", "shot"))
     pd.testing.assert_frame_equal(calm, shot, check_exact=True)
     computed = Counter(log.read_text().split())
     assert len(computed) == 24 * 3

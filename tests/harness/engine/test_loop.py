@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.dataset import Dataset
 from isegbench.harness.engine import loop
 from isegbench.harness.engine.loop import Engine
@@ -32,7 +32,7 @@ def brute_force_iou(mask, truth):
 
 
 def test_the_loop_equals_a_plain_one_written_down(discs, nearest_seed):
-    frame = harness.run(nearest_seed, discs(3), clicks=5)
+    frame = isegbench.run(nearest_seed, discs(3), clicks=5).traces
     method, simulator = nearest_seed(), LargestError()
     for ref in discs(3).instances():
         instance = ref.load()
@@ -63,7 +63,9 @@ def test_results_do_not_depend_on_batch_order_or_threads(discs, nearest_seed, si
             return discs(7).instances()[::-1]
 
     frames = [
-        harness.run(nearest_seed, dataset, simulator, clicks=6, seeds=2, batch_size=batch)
+        isegbench.run(
+            nearest_seed, dataset, simulator=simulator, clicks=6, seeds=2, batch_size=batch
+        ).traces
         for dataset, batch in ((discs(7), 1), (discs(7), 3), (discs(7), 64), (Reversed(), 2))
     ]
     for frame in frames[1:]:
@@ -90,15 +92,15 @@ def test_batches_share_a_key_and_stay_within_the_size(discs, nearest_seed):
             seen.append([session.shape for session in sessions])
             return super().predict(sessions)
 
-    harness.run(Recording, discs(12), clicks=4, batch_size=4)
+    isegbench.run(Recording, discs(12), clicks=4, batch_size=4)
     assert all(len(set(shapes)) == 1 and len(shapes) <= 4 for shapes in seen)
     assert max(map(len, seen)) == 4
 
 
 def test_boundary_iou_is_scored_when_asked_for(discs, nearest_seed, tmp_path):
     options = {"clicks": 4, "out": tmp_path / "o", "boundary_iou": True}
-    frame = harness.run(nearest_seed, discs(4), limit=3, **options)
-    plain = harness.run(nearest_seed, discs(4), limit=3, clicks=4)
+    frame = isegbench.run(nearest_seed, discs(4), limit=3, **options).traces
+    plain = isegbench.run(nearest_seed, discs(4), limit=3, clicks=4).traces
     assert "boundary_iou" not in plain
     pd.testing.assert_frame_equal(frame[STABLE], plain[STABLE])
     assert frame.columns[-1] == "boundary_iou"
@@ -112,16 +114,16 @@ def test_boundary_iou_is_scored_when_asked_for(discs, nearest_seed, tmp_path):
             mask = method.predict_one(session) > 0.5
             assert score == boundary_iou(mask, instance.mask)
     with pytest.raises(UserError, match="kept: boundary_iou: True in the run, now False"):
-        harness.run(nearest_seed, discs(4), clicks=4, out=tmp_path / "o")
-    assert len(harness.run(nearest_seed, discs(4), **options)) > len(frame)
+        isegbench.run(nearest_seed, discs(4), clicks=4, out=tmp_path / "o")
+    assert len(isegbench.run(nearest_seed, discs(4), **options).traces) > len(frame)
 
 
 def test_a_trace_ends_at_the_target_or_when_nothing_is_wrong(discs, nearest_seed):
-    frame = harness.run(nearest_seed, discs(4), stop_at=0.6)
+    frame = isegbench.run(nearest_seed, discs(4), stop_at=0.6).traces
     for _, trace in frame.groupby("instance"):
         assert (trace.iou.iloc[:-1] < 0.6).all()
         assert trace.iou.iloc[-1] >= 0.6
-    perfect = harness.run("oracle", discs(4))
+    perfect = isegbench.run("oracle", discs(4)).traces
     assert perfect.click.tolist() == [1] * 4
     assert perfect.iou.tolist() == [1.0] * 4
 
@@ -135,7 +137,7 @@ def test_clicks_before_the_first_prediction_have_no_score(discs):
             assert [c.kind for c in session.clicks] == ["corner", "corner", "positive"]
             return np.ones(session.shape, np.float32)
 
-    frame = harness.run(Boxed, discs(2))
+    frame = isegbench.run(Boxed, discs(2)).traces
     assert frame.click.tolist() == [1, 2, 3] * 2
     assert frame.iou.isna().tolist() == [True, True, False] * 2
     assert frame.predict_seconds.isna().tolist() == [True, True, False] * 2
@@ -159,7 +161,7 @@ def test_what_a_method_sees(discs):
             probabilities.flat[0] = len(session.clicks) / 100
             return probabilities
 
-    assert (harness.run(Looking, discs(3), clicks=4).status == "ok").all()
+    assert (isegbench.run(Looking, discs(3), clicks=4).traces.status == "ok").all()
 
 
 def ones(session, dtype=np.float32):
@@ -194,8 +196,8 @@ def test_misbehaviour_costs_one_instance_and_says_why(
 
     spoiled = method_seed(0, "discs", "disc2")
     options = {"clicks": 5, "batch_size": batch_size}
-    frame = harness.run(Sometimes, discs(5), out=tmp_path / "run", **options)
-    sound = harness.run(nearest_seed, discs(5), **options)
+    frame = isegbench.run(Sometimes, discs(5), out=tmp_path / "run", **options).traces
+    sound = isegbench.run(nearest_seed, discs(5), **options).traces
     others = frame.instance != "disc2"
     columns = [column for column in STABLE if column != "method"]
     pd.testing.assert_frame_equal(
@@ -215,7 +217,7 @@ def test_a_wrong_number_of_maps_is_found(discs):
         def predict(self, sessions):
             return [ones(session) for session in sessions] * 2
 
-    assert (harness.run(TooMany, discs(2)).status == "method-failed").all()
+    assert (isegbench.run(TooMany, discs(2)).traces.status == "method-failed").all()
 
 
 def test_begin_and_batch_key_may_fail_too(discs, nearest_seed):
@@ -227,8 +229,8 @@ def test_begin_and_batch_key_may_fail_too(discs, nearest_seed):
         def batch_key(self, session):
             return ["unhashable"]
 
-    assert (harness.run(NoBegin, discs(2)).status == "method-failed").all()
-    assert (harness.run(NoKey, discs(2), batch_size=2).status == "method-failed").all()
+    assert (isegbench.run(NoBegin, discs(2)).traces.status == "method-failed").all()
+    assert (isegbench.run(NoKey, discs(2), batch_size=2).traces.status == "method-failed").all()
 
 
 def test_a_prediction_that_takes_too_long_is_timed_out(discs, nearest_seed):
@@ -238,7 +240,7 @@ def test_a_prediction_that_takes_too_long_is_timed_out(discs, nearest_seed):
                 time.sleep(0.3)
             return super().predict_one(session)
 
-    frame = harness.run(Slow, discs(3), clicks=2, time_limit=0.2)
+    frame = isegbench.run(Slow, discs(3), clicks=2, time_limit=0.2).traces
     assert frame[frame.instance == "disc1"].status.tolist() == ["timed-out"]
     assert (frame[frame.instance != "disc1"].status == "ok").all()
 
@@ -256,7 +258,7 @@ def test_unusable_instances_cost_themselves(discs, nearest_seed):
                 instance_from_arrays("broken", "size", image, np.ones((9, 9), np.uint8)),
             ]
 
-    frame = harness.run(nearest_seed, Broken(), clicks=2)
+    frame = isegbench.run(nearest_seed, Broken(), clicks=2).traces
     assert frame.groupby("instance").status.last().to_dict() == {
         "disc0": "ok",
         "empty": "data-failed",
@@ -273,8 +275,8 @@ def test_tensors_are_scored_like_arrays(discs, nearest_seed):
 
     columns = [column for column in STABLE if column != "method"]
     pd.testing.assert_frame_equal(
-        harness.run(Tensors, discs(3), clicks=4)[columns],
-        harness.run(nearest_seed, discs(3), clicks=4)[columns],
+        isegbench.run(Tensors, discs(3), clicks=4).traces[columns],
+        isegbench.run(nearest_seed, discs(3), clicks=4).traces[columns],
     )
 
 
@@ -283,6 +285,6 @@ def test_a_bug_in_a_simulator_is_nobodys_score(discs, nearest_seed):
         def correct(self, instance, probabilities, mask, clicks, rng):
             raise RuntimeError("where am I")
 
-    frame = harness.run(nearest_seed, discs(1), Lost())
+    frame = isegbench.run(nearest_seed, discs(1), simulator=Lost()).traces
     assert frame.status.tolist() == ["simulator-failed"]
     assert frame.iou.notna().all()

@@ -1,6 +1,6 @@
 import pytest
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.errors import UserError
 from isegbench.harness.method import Method
 from isegbench.harness.planning.config import make_config
@@ -76,7 +76,7 @@ def test_a_label_tells_two_settings_apart():
 
 
 def test_objects_and_classes_serve_as_well_as_names(discs, nearest_seed):
-    frame = harness.run([nearest_seed(), "oracle"], [discs(2), "samples[0:1]"], clicks=2)
+    frame = isegbench.run([nearest_seed(), "oracle"], [discs(2), "samples[0:1]"], clicks=2).traces
     assert set(frame.method) == {"NearestSeed", "oracle"}
     assert set(frame.dataset) == {"discs", "samples"}
 

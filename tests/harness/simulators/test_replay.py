@@ -2,8 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.errors import UserError
+from isegbench.harness.store.traces import read_traces
 
 
 def clicks_file(tmp_path, rows, suffix="csv"):
@@ -21,24 +22,24 @@ def rows(*clicks, instance="disc0", **more):
 def test_recorded_clicks_are_played_in_order_until_they_end(tmp_path, discs, nearest_seed, suffix):
     played = [(15, 15, "positive"), (2, 3, "negative"), (30.5, 30.25, "negative")]
     path = clicks_file(tmp_path, rows(*played), suffix)
-    frame = harness.run(nearest_seed, discs(1), f"replay:{path}")
+    frame = isegbench.run(nearest_seed, discs(1), simulator=f"replay:{path}").traces
     assert list(zip(frame.y, frame.x, frame.kind, strict=True)) == played
     assert frame.status.tolist() == ["ok"] * 3
     assert frame.iou.notna().all()
 
 
 def test_a_runs_own_traces_replay_to_the_same_scores(tmp_path, discs, nearest_seed):
-    harness.run([nearest_seed], [discs(4)], clicks=6, out=tmp_path / "run")
+    isegbench.run([nearest_seed], [discs(4)], clicks=6, out=tmp_path / "run")
     (file,) = (tmp_path / "run" / "traces").glob("*.parquet")
-    first = harness.read_traces(tmp_path / "run")
-    again = harness.run(nearest_seed, discs(4), f"replay:{file}", clicks=6)
+    first = read_traces(tmp_path / "run")
+    again = isegbench.run(nearest_seed, discs(4), simulator=f"replay:{file}", clicks=6).traces
     columns = ["instance", "click", "y", "x", "kind", "iou"]
     pd.testing.assert_frame_equal(first[columns], again[columns])
 
 
 def test_an_instance_without_clicks_costs_itself(tmp_path, discs, nearest_seed):
     path = clicks_file(tmp_path, rows((15, 15, "positive"), dataset="discs"))
-    frame = harness.run(nearest_seed, discs(2), f"replay:{path}")
+    frame = isegbench.run(nearest_seed, discs(2), simulator=f"replay:{path}").traces
     assert frame.set_index("instance").status.to_dict() == {
         "disc0": "ok",
         "disc1": "simulator-failed",
@@ -62,12 +63,12 @@ def test_an_instance_without_clicks_costs_itself(tmp_path, discs, nearest_seed):
 )
 def test_unfit_files_are_refused(tmp_path, discs, nearest_seed, make, complaint):
     with pytest.raises(UserError, match=complaint):
-        harness.run(nearest_seed, discs(1), f"replay:{make(tmp_path)}")
+        isegbench.run(nearest_seed, discs(1), simulator=f"replay:{make(tmp_path)}")
 
 
 def test_one_of_several_recordings_can_be_chosen(tmp_path, discs, nearest_seed):
     path = clicks_file(
         tmp_path, rows((1, 2, "positive"), seed=0) + rows((3, 4, "positive"), seed=1)
     )
-    frame = harness.run(nearest_seed, discs(1), f"replay:{path},seed=1")
+    frame = isegbench.run(nearest_seed, discs(1), simulator=f"replay:{path},seed=1").traces
     assert np.array_equal(frame[["y", "x"]].to_numpy(), [[3.0, 4.0]])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pycocotools.coco import COCO
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.errors import UserError
 from isegbench.harness.method import Method
 from isegbench.harness.store import masks
@@ -48,7 +48,7 @@ def test_coco_opens_what_a_run_kept(tmp_path, discs, executor, request):
     if executor == "ray":
         request.getfixturevalue("local_ray")
     more = {"executor": executor, "workers": 1} if executor == "ray" else {}
-    harness.run([Banded, "oracle"], discs(3), out=tmp_path / "o", **OPTIONS, **more)
+    isegbench.run([Banded, "oracle"], discs(3), out=tmp_path / "o", **OPTIONS, **more)
     found = sorted(path.name for path in (tmp_path / "o" / "masks").glob("*.json"))
     assert found == ["discs--Banded.json", "discs--oracle.json"]
     coco = COCO(tmp_path / "o" / "masks" / "discs--Banded.json")
@@ -67,9 +67,9 @@ def test_coco_opens_what_a_run_kept(tmp_path, discs, executor, request):
 
 
 def test_instances_of_one_image_share_it(tmp_path):
-    harness.run("oracle", "samples", out=tmp_path / "o", limit=6, **OPTIONS)
+    isegbench.run("oracle", "samples", out=tmp_path / "o", limit=6, **OPTIONS)
     content = json.loads((tmp_path / "o" / "masks" / "samples--oracle.json").read_text())
-    run = harness.load_run(tmp_path / "o")
+    run = isegbench.load_run(tmp_path / "o")
     image_of = dict(zip(run.instances["instance"], run.instances["image"], strict=True))
     names = {image["id"]: image["file_name"] for image in content["images"]}
     assert len(names) == len(set(image_of.values())) < 6
@@ -84,7 +84,7 @@ def test_what_failed_has_no_mask(tmp_path, discs):
                 raise ValueError("no")
             return np.ones(session.shape, np.float32)
 
-    harness.run(Breaks, discs(4), out=tmp_path / "o", **OPTIONS)
+    isegbench.run(Breaks, discs(4), out=tmp_path / "o", **OPTIONS)
     kept = {key[4] for key, _ in masks.read_masks(tmp_path / "o")}
     assert kept == {"disc1", "disc3"}
 
@@ -121,7 +121,7 @@ def test_the_newer_of_two_masks_counts(tmp_path):
 KILLED = """
 import os, sys
 import numpy as np
-from isegbench import harness
+import isegbench
 from isegbench.harness.method import Method
 class Full(Method):
     seen = 0
@@ -130,7 +130,7 @@ class Full(Method):
         if Full.seen > int(sys.argv[2]):
             os._exit(9)
         return np.ones(session.shape, np.float32)
-harness.run(Full, "samples[0:5]", out=sys.argv[1], clicks=2, save_masks=True)
+isegbench.run(Full, "samples[0:5]", out=sys.argv[1], clicks=2, save_masks=True)
 """
 
 
@@ -145,8 +145,8 @@ def test_a_run_that_died_resumes_to_the_same_masks(tmp_path):
 
 def test_masks_need_a_directory_and_cannot_begin_half_way(tmp_path, discs):
     with pytest.raises(UserError, match="save_masks needs out"):
-        harness.run("oracle", discs(1), save_masks=True)
-    harness.run("oracle", discs(1), clicks=2, out=tmp_path / "o")
+        isegbench.run("oracle", discs(1), save_masks=True)
+    isegbench.run("oracle", discs(1), clicks=2, out=tmp_path / "o")
     assert not (tmp_path / "o" / "masks").exists()
     with pytest.raises(UserError, match="kept: masks: False in the run, now True"):
-        harness.run("oracle", discs(1), clicks=2, out=tmp_path / "o", save_masks=True)
+        isegbench.run("oracle", discs(1), clicks=2, out=tmp_path / "o", save_masks=True)

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.cli.dry_run import duration
 from isegbench.harness.errors import UserError
 from isegbench.harness.method import Method
@@ -53,7 +53,7 @@ def test_it_tells_the_plan_and_writes_nothing(tmp_path, discs):
 
 
 def test_it_knows_what_is_finished(tmp_path, discs):
-    harness.run([Once], [discs(12)], clicks=8, seeds=2, limit=7, out=tmp_path / "run")
+    isegbench.run([Once], [discs(12)], clicks=8, seeds=2, limit=7, out=tmp_path / "run")
     before = sorted(
         (path, path.stat().st_mtime_ns) for path in (tmp_path / "run").rglob("*") if path.is_file()
     )
@@ -65,7 +65,7 @@ def test_it_knows_what_is_finished(tmp_path, discs):
 
 
 def test_everything_finished_needs_no_time(tmp_path, discs):
-    harness.run([Once], [discs(3)], clicks=8, out=tmp_path / "run")
+    isegbench.run([Once], [discs(3)], clicks=8, out=tmp_path / "run")
     found = forecast(
         make_config({"methods": Once, "datasets": discs(3), "clicks": 8, "out": tmp_path / "run"})
     )
@@ -74,7 +74,7 @@ def test_everything_finished_needs_no_time(tmp_path, discs):
 
 
 def test_a_directory_that_could_not_be_resumed_is_refused(tmp_path, discs):
-    harness.run([Once], [discs(3)], clicks=4, out=tmp_path / "run")
+    isegbench.run([Once], [discs(3)], clicks=4, out=tmp_path / "run")
     with pytest.raises(UserError, match="clicks: 4 in the run, now 8"):
         forecast(plan_of(tmp_path, discs))
 

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.errors import UserError
 from isegbench.harness.method import Method
 from isegbench.harness.store import timing
@@ -37,7 +37,7 @@ def run(tmp_path):
     """Three clicks of opening and two corrections on three photographs."""
     (tmp_path / "slow.py").write_text(SLOW)
     out = tmp_path / "run"
-    harness.run([f"{tmp_path / 'slow.py'}:Slow", "empty"], "samples", limit=4, clicks=5, out=out)
+    isegbench.run([f"{tmp_path / 'slow.py'}:Slow", "empty"], "samples", limit=4, clicks=5, out=out)
     return out
 
 
@@ -73,7 +73,7 @@ def test_measuring_again_replaces_and_adds(run):
     assert len(again[again["method"] == "empty"]) == 2 * len(first)
     assert len(again[again["method"] == "slow.py:Slow"]) == 5
     assert read_timing(run).equals(again)
-    assert harness.load_run(run).leaderboard()["SPC"].notna().all()
+    assert isegbench.load_run(run).leaderboard()["SPC"].notna().all()
 
 
 def test_the_warm_up_does_not_count(run, monkeypatch):

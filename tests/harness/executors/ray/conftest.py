@@ -13,7 +13,7 @@ import pytest
 import ray
 from ray.cluster_utils import Cluster
 
-from isegbench import harness
+import isegbench
 
 FAULTY = Path(__file__).with_name("faulty.py")
 
@@ -105,5 +105,5 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> str:
 def undisturbed(pictures: str) -> Callable[[], pd.DataFrame]:
     """The traces of a run with the steady method and three seeds, without faults."""
     table = {"name": f"{FAULTY}:Steady", "label": "steady"}
-    frame = harness.run(table, pictures, clicks=5, seeds=3, simulator="random-error")
+    frame = isegbench.run(table, pictures, clicks=5, seeds=3, simulator="random-error").traces
     return lambda: frame[STABLE].copy()

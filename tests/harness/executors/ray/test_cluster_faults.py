@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.errors import UserError
 from isegbench.harness.executors.choose import make_executor
 from isegbench.harness.executors.ray import dispatch, executor
@@ -171,7 +171,7 @@ def test_an_instance_that_harms_its_worker_every_time(nodes, pictures, monkeypat
     method = {"name": f"{FAULTY}:Harmful", "harm": harm, "at": "p03"}
     limit = 0.5 if HARM[harm] == "timed-out" or harm == "hold" else None
     more = options(nodes, seeds=1, clicks=2, limit=8, time_limit=limit)
-    frame = harness.run(method, pictures, **more)
+    frame = isegbench.run(method, pictures, **more).traces
     last = frame.groupby("instance").status.last()
     assert last["p03"] == HARM[harm]
     assert (last.drop("p03") == "ok").all()

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import ray
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.engine.seeding import method_seed
 from isegbench.harness.errors import UserError
 from isegbench.harness.executors.ray import cluster as joining
@@ -29,10 +29,12 @@ pytestmark = pytest.mark.usefixtures("local_ray")
 @pytest.mark.parametrize("batch_size", [1, 3])
 def test_two_workers_give_the_same_traces_to_the_bit(batch_size, discs):
     data = [discs(4), "samples[0:1]"]
-    request = (["nearest-click", "geodesic", "grabcut"], data, "random-error:jitter=1")
-    options = {"clicks": 2, "seeds": 2}
-    inline = harness.run(*request, **options)
-    pooled = harness.run(*request, executor="ray", workers=2, batch_size=batch_size, **options)
+    request = (["nearest-click", "geodesic", "grabcut"], data)
+    options = {"clicks": 2, "seeds": 2, "simulator": "random-error:jitter=1"}
+    inline = isegbench.run(*request, **options).traces
+    pooled = isegbench.run(
+        *request, executor="ray", workers=2, batch_size=batch_size, **options
+    ).traces
     pd.testing.assert_frame_equal(inline[STABLE], pooled[STABLE], check_exact=True)
 
 
@@ -50,7 +52,7 @@ def test_a_users_own_file_travels(tmp_path, discs):
                 return np.full(session.shape, LEVEL, np.float32)
         """)
     )
-    frame = harness.run(f"{path}:Mine", discs(3), clicks=2, executor="ray", workers=2)
+    frame = isegbench.run(f"{path}:Mine", discs(3), clicks=2, executor="ray", workers=2).traces
     assert (frame.status == "ok").all()
     assert set(frame.method) == {"mine.py:Mine"}
 
@@ -75,7 +77,7 @@ class Deadly(Method):
 
 def run_deadly(tmp_path, discs, always):
     method = Deadly(str(tmp_path), always)
-    frame = harness.run(method, discs(9), clicks=2, executor="ray", workers=2)
+    frame = isegbench.run(method, discs(9), clicks=2, executor="ray", workers=2).traces
     assert len(list(tmp_path.iterdir())) == 2, "no worker died: nothing was tested"
     return frame
 
@@ -103,7 +105,7 @@ class Unbuildable(Method):
 
 def test_a_method_that_cannot_be_built_on_a_worker_says_why(discs):
     with pytest.raises(UserError, match="weights.pth: not on this machine"):
-        harness.run(Unbuildable, discs(2), executor="ray", workers=1)
+        isegbench.run(Unbuildable, discs(2), executor="ray", workers=1)
 
 
 class DeadlyToBuild(Method):
@@ -116,7 +118,7 @@ class DeadlyToBuild(Method):
 
 def test_no_instance_is_blamed_for_a_method_that_dies_as_it_is_built(discs, tmp_path):
     with pytest.raises(UserError, match="workers die as they start or build their method"):
-        harness.run(DeadlyToBuild, discs(2), executor="ray", workers=1, out=tmp_path)
+        isegbench.run(DeadlyToBuild, discs(2), executor="ray", workers=1, out=tmp_path)
     assert not read_traces(tmp_path).size
 
 
@@ -128,7 +130,7 @@ def test_data_errors_read_the_same_as_inline(tmp_path, discs):
     errors = []
     for name in ("inline", "ray"):
         out = tmp_path / name
-        harness.run("empty", f"folder:{tmp_path}", executor=name, workers=1, out=out)
+        isegbench.run("empty", f"folder:{tmp_path}", executor=name, workers=1, out=out)
         errors.append(pd.read_json(out / "failures.jsonl", lines=True).error.tolist())
     assert errors[0] == errors[1]
     assert "a.png" in errors[0][0]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.downloads import weights
 from isegbench.harness.errors import UserError
 
@@ -64,7 +64,7 @@ def test_a_checkpoint_that_only_the_driver_has_comes_once_to_each_node(
     checkpoint.write_text("0.75 " + "x" * 1000)
     file = weights.add("mine", checkpoint)
     spec = f"{method / 'mine.py'}:Loaded:weights=mine,marks={method / 'marks'}"
-    frame = harness.run(spec, pictures, **options(nodes))
+    frame = isegbench.run(spec, pictures, **options(nodes)).traces
     assert (frame.status == "ok").all()
     words = said(method)
     assert len(words) == 2
@@ -102,9 +102,9 @@ def test_nodes_without_the_package_get_it(nodes, pictures, method, bare_python):
     more = options(nodes, runtime_env={"py_executable": bare_python}, workers=1, limit=3)
     spec["marks"] = str(method / "marks")
     with pytest.raises(UserError, match="No module named 'isegbench"):
-        harness.run(spec, pictures, **more)
+        isegbench.run(spec, pictures, **more)
     assert said(method) == []
-    frame = harness.run([spec, "nearest-click"], pictures, ship_package=True, **more)
+    frame = isegbench.run([spec, "nearest-click"], pictures, ship_package=True, **more).traces
     assert (frame.status == "ok").all()
     [(_, _, engine)] = said(method)
     assert "runtime_resources" in engine
@@ -114,11 +114,11 @@ ROOT = Path(__file__).resolve().parents[4]
 
 RUN = """
 import sys
-from isegbench import harness
+import isegbench
 from isegbench.harness.engine import loop
 
 assert loop.__file__.startswith(sys.argv[1]), loop.__file__
-frame = harness.run(
+frame = isegbench.run(
     [{"name": sys.argv[2], "weights": sys.argv[3], "marks": sys.argv[4]}, "nearest-click"],
     sys.argv[5], clicks=1, limit=3, executor="ray", workers=1, ray_address=sys.argv[6],
     runtime_env={"py_executable": sys.argv[7]}, ship_package=True,

@@ -5,7 +5,7 @@ import time
 import pytest
 import ray
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.executors.ray.executor import RayPool
 from isegbench.harness.planning.config import make_config
 from isegbench.harness.planning.plan import make_plan
@@ -70,7 +70,7 @@ def spans(folder):
 
 def test_each_gets_its_resources_and_they_run_at_the_same_time(timed, discs, tmp_path):
     methods = [timed("heavy", cpus=1, gpus=0.5), timed("light", cpus=0.5)]
-    frame = harness.run(methods, discs(20), clicks=2, executor="ray")
+    frame = isegbench.run(methods, discs(20), clicks=2, executor="ray").traces
     assert (frame.status == "ok").all()
     assert len(frame.groupby(["method", "instance"])) == 40
     given = {
@@ -88,7 +88,9 @@ def test_a_worker_builds_a_method_once_for_all_data_sets_and_seeds(timed, discs,
     first, second = discs(12), discs(6, seed=1)
     second.name = "more discs"
     method = timed("one")
-    frame = harness.run(method, [first, second], clicks=1, seeds=2, executor="ray", workers=2)
+    frame = isegbench.run(
+        method, [first, second], clicks=1, seeds=2, executor="ray", workers=2
+    ).traces
     assert (frame.status == "ok").all()
     assert len(frame.groupby(["dataset", "seed", "instance"])) == 36
     workers = len(list((tmp_path / "one").glob("calls-*")))

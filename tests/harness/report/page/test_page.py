@@ -197,14 +197,6 @@ def test_pictures_of_different_traces_have_different_names() -> None:
         assert re.fullmatch(r"[A-Za-z0-9_.#=-]{1,240}\.png", name)
 
 
-def test_failures_are_read_as_far_as_they_can_be(tmp_path: Path) -> None:
-    record = {"method": "m", "dataset": "d", "simulator": "s", "seed": 0, "instance": "i"}
-    lines = [json.dumps(record | {"error": "first"}), "[]", json.dumps(record | {"error": "last"})]
-    (tmp_path / "failures.jsonl").write_text("\n".join([*lines, '{"method": "m', ""]))
-    found = page_data.read_failures([tmp_path, tmp_path / "missing"])
-    assert found == {("m", "d", "s", 0, "i"): "last"}
-
-
 def test_docstring_examples() -> None:
     result = doctest.testmod(page_data)
     assert result.failed == 0

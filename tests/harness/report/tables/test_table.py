@@ -14,7 +14,7 @@ import pytest
 import scipy.stats
 from rich.console import Console
 
-from isegbench import harness
+import isegbench
 from isegbench.harness.errors import UserError
 from isegbench.harness.report.results.leaderboard import leaderboard, read_leaderboard
 from isegbench.harness.report.results.runs import Incomparable, find_runs, load_run
@@ -161,12 +161,12 @@ def test_metrics_can_be_chosen(many: Path) -> None:
 
 def test_boundary_iou_and_seconds_are_shown_where_there_are_any(tmp_path: Path) -> None:
     out = tmp_path / "run"
-    harness.run("nearest-click", "samples", limit=2, clicks=2, boundary_iou=True, out=out)
+    isegbench.run("nearest-click", "samples", limit=2, clicks=2, boundary_iou=True, out=out)
     rows = [("nearest-click", "samples", "x", click, 0.25, "some device", "") for click in (1, 2)]
     rows[0] = (*rows[0][:4], float("nan"), *rows[0][5:])
     pd.DataFrame(rows, columns=list(TIMING)).to_parquet(out / "timing.parquet")
     frame = leaderboard(out)
-    traces = harness.load_run(out).traces
+    traces = isegbench.load_run(out).traces
     second = traces[traces["click"] == 2]
     assert frame["mBIoU@1"].item() == traces[traces["click"] == 1]["boundary_iou"].mean()
     assert frame["mIoU@1"].item() != frame["mBIoU@1"].item()
@@ -229,7 +229,7 @@ def test_latex_with_intervals_and_groups_compiles(many: Path, tmp_path: Path) ->
 
 def test_a_run_is_opened_without_being_touched(many: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in many.rglob("*")}
-    run = harness.load_run(many)
+    run = isegbench.load_run(many)
     assert len(run.traces) == 4 * 30 * 5
     assert run.manifest.protocol.clicks == 5
     assert run.instances.empty

@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
+import isegbench
 from isegbench.harness.errors import UserError
-from isegbench.harness.workflows import benchmark
 from isegbench.methods.iog.checkpoint import read_checkpoint
 from isegbench.methods.iog.training.state import CHECKPOINT
 
@@ -48,7 +48,7 @@ def test_four_images_are_learnt_by_heart(small, watch):
     assert history["train_iou"].iloc[-1] > 0.95
     assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
     assert history["mIoU@3 samples"].iloc[-1] > 0.95
-    frame = benchmark.run({"name": "iog", "weights": str(best)}, "samples[0:4]", clicks=3)
+    frame = isegbench.run({"name": "iog", "weights": str(best)}, "samples[0:4]", clicks=3).traces
     assert frame["iou"].dropna().mean() == pytest.approx(history["mIoU@3 samples"].iloc[-1])
     assert {p.name for p in best.parent.iterdir()} == {
         *("best.pth", "last.pth", "epoch-0045.pth", "epoch-0090.pth")
@@ -116,7 +116,7 @@ def test_weights_say_what_they_are(small, watch):
     assert (exported.trained_on, exported.guidance) == (saved.trained_on, "outside")
     assert all(torch.equal(value, exported.state[key]) for key, value in saved.state.items())
     method = {"name": "iog-box", "outside": str(small_file), "stages": 1}
-    frame = benchmark.run(method, "samples[0:1]", clicks=2)
+    frame = isegbench.run(method, "samples[0:1]", clicks=2).traces
     assert (frame["status"] == "ok").all()
 
 
