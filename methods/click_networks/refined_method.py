@@ -11,7 +11,7 @@ from ...harness.errors import UserError
 from ...harness.method import Session
 from ..nets.click_network import ClickNetwork, Place
 from ..runtime.device import to_device
-from ..runtime.execution import Execution, Kernels
+from ..runtime.execution import Execution
 from .brs import (
     BrsSettings,
     Objective,
@@ -35,9 +35,6 @@ CLICKS_SHOWN: dict[Mode, int | None] = {
     "f-BRS-B": 8,
     "f-BRS-C": 8,
 }
-#: BRS follows gradients click after click. Other last bits lead it elsewhere, the sooner the more
-#: of the network they go through; where recorded evaluations would be left, it runs as loaded.
-_KERNELS: dict[Mode, Kernels] = {"NoBRS": "last", "f-BRS-B": "first", "f-BRS-C": "first"}
 
 
 @dataclass
@@ -77,7 +74,8 @@ class RefinedMethod(ClickMethod):
             execution=execution,
             threshold=brs.threshold,
             clicks_shown=CLICKS_SHOWN[mode] if clicks_shown is None else clicks_shown,
-            kernels=_KERNELS.get(mode, "loaded"),
+            # BRS amplifies rounding errors: another layout changes recorded clicks.
+            channels_last=mode == "NoBRS",
             **others,
         )
         self.mode = mode
