@@ -2,15 +2,11 @@
 
 Jang and Kim, CVPR 2019 (the network's input is changed); Sofiiuk et al., CVPR 2020, f-BRS
 (scales and biases of intermediate features). Loss, early exits and L-BFGS settings are those of
-f-BRS's released code, which refines one prediction at a time. Here the predictions of N sessions
-are refined side by side, each by an L-BFGS of its own that never hears of the others; what they
-all want evaluated next is evaluated in one pass.
+f-BRS's released code. A search refines the prediction of one session.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,31 +14,17 @@ from scipy.optimize import fmin_l_bfgs_b
 from torch import Tensor
 
 from ..nets.click_maps import Point
-from ..processing.flip import joined, per_session, picked
 from ..runtime.device import to_device
-from .lockstep import in_lockstep
 
-#: (N, n) float32 variables -> (them as the network takes them, (N,) penalties on them).
+#: (n,) float32 variables -> (them as the network takes them, a scalar penalty on them).
 Unpack = Callable[[Tensor], tuple[tuple[Tensor, ...], Tensor]]
-
-
-class Changeable(Protocol):
-    """A network with what it is given for N sessions, up to the variables."""
-
-    def __call__(self, *variables: Any, **_: Any) -> Tensor:
-        """Unpacked variables -> (copies * N, 1, H, W) logits."""
-        ...
-
-    def take(self, chosen: Sequence[int]) -> "Changeable":
-        """The same for some of the sessions, in that order."""
-        ...
 
 
 @dataclass(frozen=True)
 class BrsSettings:
     """threshold: what is object. evaluations: of the objective per click at most. weight: of the
     penalty on the variables. bias_weight: of f-BRS's biases relative to its scales. settled: stop
-    once the mask's IoU with that of the evaluation before is above."""
+    once the mask's IoU with that of the previous evaluation is above this."""
 
     threshold: float = 0.49
     evaluations: int = 20
@@ -53,204 +35,147 @@ class BrsSettings:
 
 @dataclass(frozen=True)
 class Clicked:
-    """Where clicks must hold, for N sessions with one or two copies (mirrored ones last) each:
-    (copies * N, 1, H, W) float32 maps of positive and of negative clicks."""
+    """The pixels of positive and of negative clicks: (copies, 1, H, W) float32 maps of ones and
+    zeros. The second copy, if any, is the mirrored one."""
 
     positive: Tensor
     negative: Tensor
-    sessions: int = 1
 
     def loss(self, probabilities: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Each (N,): mean squared error at positive plus at negative pixels; the largest error at
-        positive pixels; at negative pixels. All copies of a session count together."""
-        missed = self._of_each((1 - probabilities) * self.positive)
-        spilled = self._of_each(probabilities * self.negative)
-        wanted, unwanted = self._of_each(self.positive), self._of_each(self.negative)
-        loss = (missed**2).sum(dim=(0, 2)) / (wanted.sum(dim=(0, 2)) + 1e-5)
-        loss = loss + (spilled**2).sum(dim=(0, 2)) / (unwanted.sum(dim=(0, 2)) + 1e-5)
-        missed, spilled = missed.detach().abs(), spilled.detach().abs()
-        return loss, missed.amax(dim=(0, 2)), spilled.amax(dim=(0, 2))
-
-    def take(self, chosen: Sequence[int]) -> "Clicked":
-        """The same for some of the sessions, in that order."""
-        positive = picked(self.positive, self.sessions, chosen)
-        return Clicked(positive, picked(self.negative, self.sessions, chosen), len(chosen))
-
-    def _of_each(self, x: Tensor) -> Tensor:
-        """(copies * N, 1, H, W) -> (copies, N, H * W)."""
-        return x.reshape(-1, self.sessions, x[0].numel())
+        """Three scalars: the mean squared error at positive plus that at negative pixels, the
+        largest error at positive pixels, and the largest at negative pixels, over all copies."""
+        too_low = (1 - probabilities) * self.positive
+        too_high = probabilities * self.negative
+        loss = (too_low**2).sum() / (self.positive.sum() + 1e-5)
+        loss = loss + (too_high**2).sum() / (self.negative.sum() + 1e-5)
+        return loss, too_low.detach().abs().amax(), too_high.detach().abs().amax()
 
 
 def click_squares(
-    batch: Sequence[Sequence[Point]],
-    size: Sequence[int],
-    device: torch.device | str = "cpu",
-    sessions: int = 1,
+    copies: Sequence[Sequence[Point]], size: Sequence[int], device: torch.device | str = "cpu"
 ) -> Clicked:
     """Every click as a 3x3 square of ones about its rounded pixel.
+
+    copies: the clicks of the input, and of its mirror image if there is one.
 
     A square is written as an array slice, as in the released code, with what that means at the
     border: a start at -1 selects nothing, and a square wholly above or left of the input (a
     negative click outside the zoomed region) comes in again from the other side.
     """
-    maps = np.zeros((2, len(batch), 1, *size), np.float32)
-    for index, points in enumerate(batch):
+    maps = np.zeros((2, len(copies), 1, *size), np.float32)
+    for index, points in enumerate(copies):
         for y, x, positive in points:
             row, column = round(y), round(x)
             rows, columns = slice(row - 1, row + 2), slice(column - 1, column + 2)
             maps[0 if positive else 1, index, 0, rows, columns] = 1
     positive_map, negative_map = to_device(maps, torch.device(device))
-    return Clicked(positive_map, negative_map, sessions)
+    return Clicked(positive_map, negative_map)
 
 
 def unpack_input(shape: Sequence[int], mirrored: bool, settings: BrsSettings) -> Unpack:
-    """A bias for every value of a session's (C, H, W) input; mirrored copies get it mirrored."""
+    """A bias for every value of the (C, H, W) input; a mirrored copy gets it mirrored."""
 
     def unpack(flat: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        bias = flat.view(-1, *shape)
+        bias = flat.view(1, *shape)
         if mirrored:
             bias = torch.cat([bias, bias.flip(3)], dim=0)
-        squares = (bias**2).view(-1, *flat.shape)
-        return (bias,), settings.weight * squares.sum(dim=(0, 2))
+        return (bias,), settings.weight * (bias**2).sum()
 
     return unpack
 
 
 def unpack_scale_bias(settings: BrsSettings) -> Unpack:
-    """A scale (about 1) and a bias for every channel, (N, C, 1, 1) each."""
+    """A scale (about 1) and a bias for every channel, (1, C, 1, 1) each."""
 
     def unpack(flat: Tensor) -> tuple[tuple[Tensor, ...], Tensor]:
-        scale, bias = flat.chunk(2, dim=1)
-        penalty = (scale**2).sum(dim=1) + settings.bias_weight * (bias**2).sum(dim=1)
-        variables = 1 + scale[:, :, None, None], bias[:, :, None, None]
+        scale, bias = flat.chunk(2)
+        penalty = (scale**2).sum() + settings.bias_weight * (bias**2).sum()
+        variables = 1 + scale.view(1, -1, 1, 1), bias.view(1, -1, 1, 1)
         return variables, settings.weight * penalty
 
     return unpack
 
 
 @dataclass
-class _Seen:
-    """What a session's evaluations have shown. mask: (copies, 1, H, W) bool, the last one that
-    was still changing."""
-
-    best_loss: float = np.inf
-    best_logits: Tensor | None = None
-    mask: Tensor | None = None
-
-
-@dataclass
 class Objective:
-    """What the L-BFGS of each of N sessions minimises, remembering the best logits of each.
+    """What L-BFGS minimises. It keeps the logits of the lowest loss.
+
+    network: unpacked variables -> (copies, 1, H, W) logits.
 
     The gradient is returned as zero, which ends the search, once every click is on its side of the
     threshold or the mask has stopped changing.
     """
 
-    network: Changeable
+    network: Callable[..., Tensor]
     unpack: Unpack
     clicked: Clicked
     settings: BrsSettings
     device: torch.device
-    _seen: list[_Seen] = field(init=False, repr=False)
-    _taken: list[int] = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        self._seen = [_Seen() for _ in range(self.clicked.sessions)]
-        self._taken = list(range(self.clicked.sessions))
+    _best_loss: float = field(init=False, repr=False, default=np.inf)
+    _best_logits: Tensor | None = field(init=False, repr=False, default=None)
+    _mask: Tensor | None = field(init=False, repr=False, default=None)
 
     @property
-    def best_logits(self) -> list[Tensor]:
-        """Of each session, the (copies, 1, H, W) logits of the lowest loss seen.
+    def best_logits(self) -> Tensor:
+        """The (copies, 1, H, W) logits of the lowest loss. Raises ValueError before any call."""
+        if self._best_logits is None:
+            raise ValueError("the objective has not been evaluated yet")
+        return self._best_logits
 
-        Raises ValueError for a session that was never evaluated.
-        """
-        found = [seen.best_logits for seen in self._seen if seen.best_logits is not None]
-        if len(found) < len(self._seen):
-            raise ValueError("every session must be evaluated before its best logits are known")
-        return found
-
-    def __call__(self, points: Mapping[int, np.ndarray]) -> dict[int, tuple[float, np.ndarray]]:
-        """x -> (loss, gradient) of some sessions, by index, in one pass of the network.
-
-        A session left out once is out for good: its part of the network's inputs is let go.
-        """
-        self._narrow(list(points))
-        x = np.stack(list(points.values()))
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """(n,) float64 variables -> (loss, (n,) float64 gradient)."""
         flat = to_device(x.astype(np.float32), self.device).requires_grad_(True)
         with torch.enable_grad():
             variables, penalty = self.unpack(flat)
             logits = self.network(*variables)
             probabilities = logits.sigmoid()
-            loss, missed, spilled = self.clicked.loss(probabilities)
+            loss, positive_error, negative_error = self.clicked.loss(probabilities)
             loss = loss + penalty
-        losses, ended = self._judge(loss, missed, spilled, logits, probabilities)
-        gradients = np.zeros_like(x)
-        if not all(ended):
-            # Nothing mixes sessions, so each gets the gradient of its own loss.
-            (gradient,) = torch.autograd.grad(loss, flat, torch.ones_like(loss))
-            gradients = gradient.cpu().numpy().astype(np.float64)
-            gradients[ended] = 0
-        return {k: (losses[n], gradients[n]) for n, k in enumerate(points)}
+        figures = torch.stack([loss.detach(), positive_error, negative_error])
+        value, *errors = figures.tolist()
+        if self._best_logits is None or value < self._best_loss:
+            self._best_loss, self._best_logits = value, logits.detach()
+        if self._ends(errors, probabilities.detach() > self.settings.threshold):
+            return value, np.zeros_like(x)
+        (gradient,) = torch.autograd.grad(loss, flat)
+        return value, gradient.cpu().numpy().astype(np.float64)
 
-    def _narrow(self, wanted: list[int]) -> None:
-        chosen = [self._taken.index(k) for k in wanted]
-        self.network, self.clicked = self.network.take(chosen), self.clicked.take(chosen)
-        self._taken = wanted
+    def _ends(self, errors: Sequence[float], mask: Tensor) -> bool:
+        """Whether the search is to end; otherwise keeps the mask for the next evaluation.
 
-    def _judge(
-        self, loss: Tensor, missed: Tensor, spilled: Tensor, logits: Tensor, probabilities: Tensor
-    ) -> tuple[list[float], list[bool]]:
-        """Remember what is best; the losses, and whether each session's search is to end."""
-        count, threshold = len(self._taken), self.settings.threshold
-        masks = probabilities.detach() > threshold
-        mask_of_each = per_session(masks, count)
-        seen = [self._seen[k] for k in self._taken]
-        pairs = zip(seen, mask_of_each, strict=True)
-        before = joined([mask if s.mask is None else s.mask for s, mask in pairs])
-        common = (masks & before).flatten(1).float().mean(dim=1)
-        union = (masks | before).flatten(1).float().mean(dim=1)
-        # One wait for the device, instead of one for each number.
-        figures = torch.cat([loss.detach(), missed, spilled, common, union]).cpu().numpy()
-        losses, misses, spills = figures[: 3 * count].reshape(3, count).tolist()
-        commons, unions = figures[3 * count :].reshape(2, -1, count)
-        logits_of_each = per_session(logits.detach(), count)
-        ended = []
-        for n, session in enumerate(seen):
-            if session.best_logits is None or losses[n] < session.best_loss:
-                # A copy, because a part would keep the whole batch in memory.
-                session.best_loss, session.best_logits = losses[n], logits_of_each[n].clone()
-            right = misses[n] < 1 - threshold and spills[n] < threshold
-            stays = session.mask is not None and self._settled(commons[:, n], unions[:, n])
-            if not right and not stays:
-                session.mask = mask_of_each[n]
-            ended.append(right or stays)
-        return losses, ended
-
-    def _settled(self, common: np.ndarray, union: np.ndarray) -> bool:
-        """Whether a mask is almost the one before, by the mean IoU over its copies."""
-        ious = common[union > 0] / union[union > 0]
-        return len(ious) > 0 and float(ious.mean()) > self.settings.settled
+        errors: the largest at positive and at negative clicks. mask: (copies, 1, H, W) bool.
+        """
+        threshold = self.settings.threshold
+        if errors[0] < 1 - threshold and errors[1] < threshold:
+            return True
+        if self._mask is not None and _mean_iou(self._mask, mask) > self.settings.settled:
+            return True
+        self._mask = mask
+        return False
 
 
-def refine(objective: Objective, starts: Sequence[np.ndarray]) -> list[np.ndarray]:
-    """Run L-BFGS-B for each session from its start; where each ends, for its next click to start
-    from.
+def _mean_iou(one: Tensor, other: Tensor) -> float:
+    """The mean IoU of (copies, 1, H, W) bool masks over the copies; 0 if all are empty."""
+    common = (one & other).flatten(1).float().mean(dim=1)
+    union = (one | other).flatten(1).float().mean(dim=1)
+    ious = common[union > 0] / union[union > 0]
+    return float(ious.mean()) if len(ious) else 0.0
 
-    The predictions to use are `objective.best_logits`, of the lowest losses seen, which need not
-    be those of the points returned.
+
+def refine(objective: Objective, start: np.ndarray) -> np.ndarray:
+    """Run L-BFGS-B from a start; returns its end, from which the next click's search starts.
+
+    The prediction to use is `objective.best_logits`, that of the lowest loss, which need not be
+    that of the end.
     """
     evaluations = objective.settings.evaluations
-
-    def search(start: np.ndarray, evaluate: Callable[[np.ndarray], tuple[float, np.ndarray]]):
-        end, _, _ = fmin_l_bfgs_b(
-            evaluate,
-            start.astype(np.float64),
-            m=20,
-            factr=0,
-            pgtol=1e-8,
-            maxfun=evaluations,
-            maxiter=2 * evaluations,
-        )
-        return end
-
-    return in_lockstep([partial(search, start) for start in starts], objective)
+    end, _, _ = fmin_l_bfgs_b(
+        objective,
+        start.astype(np.float64),
+        m=20,
+        factr=0,
+        pgtol=1e-8,
+        maxfun=evaluations,
+        maxiter=2 * evaluations,
+    )
+    return end

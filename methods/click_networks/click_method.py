@@ -13,7 +13,7 @@ from ..nets.click_network import ClickNetwork
 from ..processing.flip import average_mirrored, mirror_points, with_mirrored
 from ..processing.zoom_in import View, ZoomIn
 from ..runtime.device import to_device
-from ..runtime.execution import Execution, Kernels
+from ..runtime.execution import Execution
 
 #: The longest side of the zoomed input where the released evaluation departs from the default.
 ZOOM_TARGETS = {"davis": 600}
@@ -52,13 +52,13 @@ class ClickMethod(Method):
         zoom_target: int | None = None,
         flip: bool = True,
         clicks_shown: int | None = None,
-        kernels: Kernels = "last",
+        channels_last: bool = True,
     ) -> None:
-        """execution: where and how the network computes; kernels: where that leaves them open.
+        """execution: where and how the network computes; channels_last: where that leaves it open.
         threshold: what is object. zoom: None for none. zoom_target: None for the released one,
         which depends on the data set. flip: average with the mirror image. clicks_shown: how many
         of the first clicks the network is shown, None for all."""
-        self.network = execution.ready(network, kernels=kernels)
+        self.network = execution.ready(network, channels_last=channels_last)
         self.execution = execution
         self.device = execution.device
         self.zoom = zoom

@@ -7,9 +7,9 @@ import torch
 from ...harness.downloads.weights import resolve
 from ...harness.method import Method, Paper, Session
 from ..nets.forte import ForteNet
-from ..runtime import execution
 from ..runtime.checkpoint_file import fit, load_state
 from ..runtime.device import Device, resolve_device, to_device
+from ..runtime.execution import Execution
 
 #: The network halves the size five times; sides are resized up to a multiple of this.
 MULTIPLE = 32
@@ -52,7 +52,7 @@ class Forte(Method):
         self.device = resolve_device(device)
         network = ForteNet()
         fit(network, load_state(file.path), what=str(file.path))
-        self.network = execution.ready(network, self.device, "first")
+        self.network = Execution(self.device).ready(network, channels_last=False)
 
     def begin(self, session: Session) -> None:
         """Resize and normalise the image: (1, 3, H, W) float32, kept in the memory."""

@@ -57,7 +57,7 @@ class IOGRefine(InsideOutside):
         self.weights = trained_as(file, saved.trained_on)
         self.departures = _DEPARTURES[protocol] + execution.departures
         # Channels last moves a click in a hundred, by a pixel or two.
-        self.network = execution.ready(network, ["encode", "fine"], kernels="first")
+        self.network = execution.ready(network, ["encode", "fine"], channels_last=False)
 
     def begin(self, session: Session) -> None:
         super().begin(session)

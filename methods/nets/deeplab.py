@@ -109,8 +109,6 @@ class DeepLabV3Plus(nn.Module):
     gives the features at the cut and what is carried around it, `after` goes on from there.
     """
 
-    separable_end = True
-
     def __init__(self, depth: int, channels: int) -> None:
         super().__init__()
         self.channels = channels

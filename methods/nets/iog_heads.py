@@ -10,8 +10,6 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ..runtime.fast_layers import pointwise
-
 #: Levels of the pyramid: pooled layer4, layer3, layer2, layer1.
 LEVELS = 4
 
@@ -25,7 +23,7 @@ def enlarge(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 def slice_conv(conv: nn.Conv2d, x: torch.Tensor, first: int) -> torch.Tensor:
     """What a 1x1 convolution without bias adds for x: its input channels from `first` on."""
-    return pointwise(x, conv.weight[:, first : first + x.shape[1]])
+    return functional.conv2d(x, conv.weight[:, first : first + x.shape[1]])
 
 
 class CoarseNet(nn.Module):

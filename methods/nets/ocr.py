@@ -82,8 +82,6 @@ class HRNetOCR(HRNet):
     Like `DeepLabV3Plus` it runs in two parts around a cut, `before` and `after`.
     """
 
-    separable_end = False
-
     def __init__(
         self, width: int, ocr_width: int, small: bool = False, relu_after_fuse: bool = True
     ) -> None:

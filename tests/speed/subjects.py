@@ -80,12 +80,12 @@ def build(subject: Subject, weights: Path | None, device: str) -> Any:
 
 def leave_networks_alone() -> None:
     """Have methods built from now on in this process run their networks as they were loaded."""
-    from isegbench.methods.runtime import execution
+    from isegbench.methods.runtime.execution import Execution
 
-    def as_loaded(network: Any, device: Any, kernels: str = "") -> Any:
-        return network.to(device).eval().requires_grad_(False)
+    def as_loaded(execution: Any, network: Any, *_: Any, **__: Any) -> Any:
+        return network.to(execution.device).eval().requires_grad_(False)
 
-    execution.ready = as_loaded
+    Execution.ready = as_loaded
 
 
 def instances(many: int, dataset: str | None = None) -> tuple[str, Sequence[InstanceRef]]:

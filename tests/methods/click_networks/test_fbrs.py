@@ -48,16 +48,15 @@ def recorded_evaluations(monkeypatch):
     evaluations: list[list[tuple]] = []
     refine, evaluate = brs.refine, brs.Objective.__call__
 
-    def recorded(objective, points):
-        ((session, (loss, gradient)),) = evaluate(objective, points).items()
-        x = points[session]
+    def recorded(objective, x):
+        loss, gradient = evaluate(objective, x)
         norms = np.abs(gradient).max(), np.linalg.norm(gradient), np.linalg.norm(x)
         evaluations[-1].append((loss, *norms))
-        return {session: (loss, gradient)}
+        return loss, gradient
 
-    def started(objective, starts):
+    def started(objective, start):
         evaluations.append([])
-        return refine(objective, starts)
+        return refine(objective, start)
 
     monkeypatch.setattr(brs.Objective, "__call__", recorded)
     monkeypatch.setattr("isegbench.methods.click_networks.refined_method.refine", started)

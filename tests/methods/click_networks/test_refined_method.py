@@ -1,7 +1,6 @@
-"""BRS over a batch of sessions, against the same sessions one after the other, written out here."""
+"""The modes of BRS, against one session's refinement written out here."""
 
 import itertools
-import threading
 
 import numpy as np
 import pytest
@@ -11,7 +10,6 @@ from torch import nn
 
 from isegbench.harness.method import Session
 from isegbench.harness.types import Click
-from isegbench.methods.click_networks import brs
 from isegbench.methods.click_networks.brs import BrsSettings
 from isegbench.methods.click_networks.refined_method import RefinedMethod
 from isegbench.methods.nets.click_maps import points_tensor
@@ -22,17 +20,11 @@ from isegbench.methods.runtime.execution import Execution
 MODES = ("RGB-BRS", "DistMap-BRS", "f-BRS-A", "f-BRS-B", "f-BRS-C")
 SIZE = (36, 44)
 CPU = torch.device("cpu")
-#: A convolution may round differently in a batch. A few steps of L-BFGS on a network of tanh
-#: neither branch on that nor amplify it: the largest difference in this file is 5.1e-7.
-TOLERANCE = 1e-5
-
 pytestmark = pytest.mark.timeout(120)
 
 
 class Trunk(nn.Module):
     """Two convolutions and a way around the second, to be cut after the first or the second."""
-
-    separable_end = False
 
     def __init__(self):
         super().__init__()
@@ -53,12 +45,9 @@ class Trunk(nn.Module):
 
 
 class Bare(RefinedMethod):
-    """The method around that network, with weights from a seed. together: None leaves it to the
-    device whether the sessions of a batch are refined side by side."""
+    """The method around that network, with weights from a seed."""
 
-    def __init__(
-        self, mode, *, zoom=None, flip=True, clicks_shown=None, together: bool | None = True
-    ):
+    def __init__(self, mode, *, zoom=None, flip=True, clicks_shown=None):
         torch.manual_seed(13)
         network = ClickNetwork(
             Trunk(),
@@ -79,15 +68,13 @@ class Bare(RefinedMethod):
             clicks_shown=clicks_shown,
             brs=BrsSettings(),
         )
-        if together is not None:
-            self.side_by_side = together
 
     def prepare(self, image):
         return image.float().div(255)
 
 
-class OneByOne:
-    """BRS as it was before there were batches: one session, one scipy, nothing shared."""
+class Plain:
+    """BRS of one session as one function after the other, independent of the package's `brs`."""
 
     def __init__(self, method):
         self.method, self.network, self.kept = method, method.network, {}
@@ -219,11 +206,11 @@ def users(method, count=3):
 
 @pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("mode", MODES)
-def test_one_session_is_refined_to_the_bit_as_before_there_were_batches(mode, flip):
+def test_a_session_is_refined_to_the_bit_as_the_plain_search_does(mode, flip):
     total = 0
     for zoom, seed in itertools.product((None, ZoomIn(target=32, min_crop=16)), (0, 1)):
         method = Bare(mode, flip=flip, zoom=zoom, clicks_shown=2)
-        before, start = OneByOne(method), None
+        before, start = Plain(method), None
         session, clicks = user(seed, method)
         for many in range(1, 5):
             session.clicks = tuple(clicks[:many])
@@ -236,157 +223,55 @@ def test_one_session_is_refined_to_the_bit_as_before_there_were_batches(mode, fl
     assert total > 12, "each of the twelve refinements ended at its first evaluation"
 
 
-def test_one_session_is_refined_without_threads(monkeypatch):
-    monkeypatch.setattr(threading.Thread, "start", None)
-    session, clicks = user(0, method := Bare("f-BRS-B"))
-    session.clicks = tuple(clicks[:3])
-    assert method.predict([session])[0].shape == SIZE
-
-
-def alone_and_together(mode, flip=True, counts=(2, 2, 2), **options):
-    """(maps alone, maps together, evaluations alone, calls and sizes of the batch's head)."""
-    method = Bare(mode, flip=flip, **options)
-    calls = []
-    method.network.head.register_forward_hook(lambda _, args, __: calls.append(len(args[0])))
-    alone, evaluations = [], []
-    for (session, clicks), many in zip(users(method, len(counts)), counts, strict=True):
-        session.clicks = tuple(clicks[:many])
-        calls.clear()
-        alone.append(method.predict([session])[0])
-        evaluations.append(len(calls))
-    batch = users(method, len(counts))
-    for (session, clicks), many in zip(batch, counts, strict=True):
-        session.clicks = tuple(clicks[:many])
-    calls.clear()
-    together = method.predict([session for session, _ in batch])
-    return alone, together, evaluations, calls
-
-
-@pytest.mark.parametrize("flip", [True, False])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_batch_gives_each_session_what_it_gives_alone(mode, flip):
-    alone, together, evaluations, calls = alone_and_together(mode, flip)
-    for one, other in zip(alone, together, strict=True):
-        torch.testing.assert_close(other, one, rtol=0, atol=TOLERANCE)
-    assert len(set(evaluations)) > 1, "the sessions must not all stop in the same round"
-    copies = 2 if flip else 1
-    turns = range(max(evaluations))
-    assert calls == [copies * sum(turn < many for many in evaluations) for turn in turns]
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_sessions_with_different_numbers_of_clicks_share_a_batch(mode):
-    """Among them first clicks, which are only predicted: by one pass of their own."""
-    alone, together, evaluations, calls = alone_and_together(mode, counts=(1, 3, 2, 1))
-    for one, other in zip(alone, together, strict=True):
-        torch.testing.assert_close(other, one, rtol=0, atol=TOLERANCE)
-    assert evaluations[0] == evaluations[3] == 1
-    assert len(calls) == 1 + max(evaluations[1:3])
-
-
-@pytest.mark.parametrize("mode", MODES)
-def test_equal_sessions_cost_as_many_passes_as_one(mode):
+def test_a_batch_gives_each_session_what_it_gives_alone_to_the_bit(mode):
+    """With different numbers of clicks; one session has its first click only."""
     method = Bare(mode)
-    passes = []
-    method.network.head.register_forward_hook(lambda *_: passes.append(1))
 
-    def passes_for(many):
-        batch = []
-        for _ in range(many):
-            session, clicks = user(1, method)
-            session.clicks = tuple(clicks[:3])
-            batch.append(session)
-        passes.clear()
-        method.predict(batch)
-        return len(passes)
+    def sessions():
+        made = users(method)
+        for (session, clicks), count in zip(made, (1, 3, 2), strict=True):
+            session.clicks = tuple(clicks[:count])
+        return [session for session, _ in made]
 
-    assert passes_for(1) > 1
-    assert passes_for(4) == passes_for(1)
-
-
-def test_on_a_cpu_a_batch_is_refined_session_by_session_to_the_bit():
-    method = Bare("f-BRS-B", together=None)
-    expected = []
-    for session, clicks in users(method):
-        session.clicks = tuple(clicks[:3])
-        expected += method.predict([session])
-    batch = users(method)
-    for session, clicks in batch:
-        session.clicks = tuple(clicks[:3])
-    found = method.predict([session for session, _ in batch])
-    assert all(torch.equal(one, other) for one, other in zip(found, expected, strict=True))
-    assert not method.side_by_side
+    expected = [method.predict([session])[0] for session in sessions()]
+    for found, one in zip(method.predict(sessions()), expected, strict=True):
+        assert torch.equal(found, one)
 
 
 @pytest.mark.parametrize("mode", ["f-BRS-A", "f-BRS-B"])
-def test_kept_features_are_used_again_and_the_others_computed_in_one_batch(mode):
-    """Sessions one, two and three clicks ahead; the network is shown two clicks."""
-    method, single = Bare(mode, clicks_shown=2), Bare(mode, clicks_shown=2)
+def test_features_are_computed_again_only_while_clicks_are_shown(mode):
+    """The network is shown two clicks; the features after the second are kept."""
+    method = Bare(mode, clicks_shown=2)
     stems = []
     method.network.trunk.stem.register_forward_hook(lambda _, args, __: stems.append(len(args[0])))
-    batch, alone = users(method), users(single)
-    for turn in range(1, 4):
-        for ahead, (pair, other) in enumerate(zip(batch, alone, strict=True)):
-            pair[0].clicks = tuple(pair[1][: turn + ahead])
-            other[0].clicks = pair[0].clicks
+    session, clicks = user(0, method)
+    for count, computed in ((1, [2]), (2, [2]), (3, []), (4, [])):
+        session.clicks = tuple(clicks[:count])
         stems.clear()
-        found = method.predict([session for session, _ in batch])
-        expected = [single.predict([session])[0] for session, _ in alone]
-        for one, other in zip(found, expected, strict=True):
-            torch.testing.assert_close(one, other, rtol=0, atol=TOLERANCE)
-        # Two copies of each session whose features do not stand: the first has them after its
-        # second click, the third, which begins past the limit, after its first prediction.
-        assert stems == [[6], [2], []][turn - 1]
+        method.predict([session])
+        assert stems == computed, f"{count} clicks"
 
 
-def test_features_kept_from_another_view_are_refined_apart():
-    """After an emptied prediction the whole image is looked at, with the crop's features."""
-    zoom = ZoomIn(target=32, min_crop=16)
-    method, single = (Bare("f-BRS-B", zoom=zoom, clicks_shown=2) for _ in range(2))
-
-    def prepared(method):
-        (first, clicks), (second, others) = users(method, 2)
-        box = np.zeros(SIZE, np.float32)
-        box[8:25, 10:30] = 0.9
-        first.clicks, first.previous = tuple(clicks[:2]), box
-        method.predict([first])
-        assert method.batch_key(first) != SIZE
-        first.clicks, first.previous = tuple(clicks[:3]), np.zeros(SIZE, np.float32)
-        second.clicks = tuple(others[:2])
-        assert method.batch_key(first) == method.batch_key(second) == SIZE
-        return [first, second]
-
-    together = method.predict(prepared(method))
-    for session, found in zip(prepared(single), together, strict=True):
-        torch.testing.assert_close(found, single.predict([session])[0], rtol=0, atol=TOLERANCE)
-
-
-def threads():
-    return {thread for thread in threading.enumerate() if "search" in thread.name}
-
-
-def test_a_search_that_fails_fails_the_batch_and_leaves_no_thread(monkeypatch):
-    minimise, started = brs.fmin_l_bfgs_b, []
-
-    def failing(evaluate, start, **options):
-        started.append(1)
-        if len(started) == 2:
-            evaluate(start)
-            raise ZeroDivisionError("in the second session")
-        return minimise(evaluate, start, **options)
-
-    monkeypatch.setattr(brs, "fmin_l_bfgs_b", failing)
-    method = Bare("f-BRS-B")
-    batch = users(method)
-    for session, clicks in batch:
-        session.clicks = tuple(clicks[:3])
-    with pytest.raises(ZeroDivisionError, match="second session"):
-        method.predict([session for session, _ in batch])
-    assert not threads()
+def test_features_stay_valid_after_an_emptied_prediction():
+    """Then the view is the whole image and the features are the crop's: as released."""
+    method = Bare("f-BRS-B", zoom=ZoomIn(target=32, min_crop=16), clicks_shown=2)
+    plain, start = Plain(method), None
+    session, clicks = user(0, method)
+    box = np.zeros(SIZE, np.float32)
+    box[8:25, 10:30] = 0.9
+    sizes = []
+    for count, previous in ((2, box), (3, np.zeros(SIZE, np.float32))):
+        session.clicks, session.previous = tuple(clicks[:count]), previous
+        sizes.append(method.batch_key(session))
+        logits, start, _ = plain.predict(session, start)
+        expected = plain.probabilities(session, logits)
+        assert torch.equal(method.predict([session])[0], expected)
+    assert sizes[0] != sizes[1] == SIZE
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_full_memory_is_raised_as_it_is_and_the_sessions_can_be_tried_again(mode):
+def test_a_full_memory_is_raised_as_it_is_and_the_session_can_be_tried_again(mode):
     method, fresh = Bare(mode, clicks_shown=2), Bare(mode, clicks_shown=2)
     error = torch.OutOfMemoryError("CUDA out of memory")
     calls = []
@@ -397,13 +282,10 @@ def test_a_full_memory_is_raised_as_it_is_and_the_sessions_can_be_tried_again(mo
             raise error
 
     hook = method.network.head.register_forward_hook(full)
-    batch, alone = users(method), users(fresh)
-    for pair, other in zip(batch, alone, strict=True):
-        pair[0].clicks = other[0].clicks = tuple(pair[1][:3])
+    (session, clicks), (other, _) = user(0, method), user(0, fresh)
+    session.clicks = other.clicks = tuple(clicks[:3])
     with pytest.raises(torch.OutOfMemoryError) as caught:
-        method.predict([session for session, _ in batch])
+        method.predict([session])
     assert caught.value is error
-    assert not threads()
     hook.remove()
-    for (session, _), (other, _) in zip(batch, alone, strict=True):
-        assert torch.equal(method.predict([session])[0], fresh.predict([other])[0])
+    assert torch.equal(method.predict([session])[0], fresh.predict([other])[0])
