@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from isegbench import harness
 
 README = Path(__file__).resolve().parents[1] / "README.md"
@@ -15,6 +17,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.ray
 def test_a_new_method_gets_onto_the_leaderboard(tmp_path):
     (code,) = [block for block in blocks("python") if block.startswith("# watershed.py")]
     (commands,) = blocks("sh")
@@ -37,7 +40,7 @@ def test_a_new_method_gets_onto_the_leaderboard(tmp_path):
     assert final["watershed.py:Watershed"] > 0.5
 
 
-def test_the_python_example_runs(capsys):
+def test_the_python_example_runs(capsys, local_ray):
     (code,) = [block for block in blocks("python") if "harness.run(" in block]
     exec(code, {})
     assert "iou" in capsys.readouterr().out
