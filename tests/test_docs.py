@@ -139,6 +139,7 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLLOWED)
 def test_a_reader_can_follow_the_page(name, elsewhere, request):
     if name == "cluster.md":

@@ -8,6 +8,7 @@ import pytest
 from isegbench import harness
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [

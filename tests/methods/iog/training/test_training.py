@@ -62,6 +62,7 @@ def test_two_images_are_learnt_by_heart(small, watch):
     assert (config.out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["iog", "iog-refine"])
 def test_a_stopped_training_comes_to_the_same_result(small, watch, network):
     """Stopped in the middle of the second epoch, after a checkpoint at every step."""
@@ -127,6 +128,7 @@ def test_weights_say_what_they_are(small, watch):
     assert (frame["status"] == "ok").all()
 
 
+@pytest.mark.slow
 def test_the_first_weights_can_be_another_trainings(small, watch):
     trainer, config, material = small("first", epochs=1)
     best = trainer.train(config, material, watch())
@@ -149,6 +151,7 @@ def test_another_training_in_the_same_place_is_refused(small, watch):
     assert "datasets" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_longer_training_goes_on(small, watch):
     trainer, config, material = small(epochs=1)
     trainer.train(config, material, watch())
@@ -174,6 +177,7 @@ def test_too_few_objects_and_float16_on_a_cpu_are_refused(small, watch):
         trainer.train(config, material, watch())
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_as_float32_does(small, watch):
     losses = {}
     for precision in ("float32", "bfloat16"):
