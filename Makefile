@@ -1,14 +1,19 @@
-# make setup   a virtual environment in .venv with everything
-# make demo    the main job on the embedded photographs; ends by naming the report
-# make test    style and tests
-# make types   the type checker, which fetches Node.js on its first use
-# make speed   the engine beside a plain loop: a table, and results/runs/speed.json (an hour)
+# make setup         a virtual environment in .venv with everything
+# make demo          the main job on the embedded photographs; the last line is the report's path
+# make test          `make check`, then `make test-all`
+# make check         style, layers of imports, types
+# make test-all      all tests but the golden numbers
+# make test-fast     the tests without Ray, without a browser and without the slow ones
+# make test-goldens  every golden number of every model; hours
+# make speed         the engine beside a plain loop: a table, and results/runs/speed.json (an hour)
 
 PYTHON ?= python3
 BIN := .venv/bin
 DEMO := results/runs/demo
+# Two processes: one runs the tests that start Ray, the other begins with the rest.
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadgroup --durations=15
 
-.PHONY: setup demo test types speed clean
+.PHONY: setup demo check test test-all test-fast test-goldens speed clean
 setup: .venv/installed
 
 .venv/installed: pyproject.toml
@@ -24,13 +29,22 @@ demo: setup
 	    --executor ray --workers 2 --out $(DEMO)
 	$(BIN)/isegbench report $(DEMO)
 
-test: setup
+check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/python -m pytest
-
-types: setup
+	$(BIN)/lint-imports
 	$(BIN)/pyright
+
+test-all: setup
+	$(PYTEST)
+
+test: check test-all
+
+test-fast: setup
+	$(PYTEST) -m 'not (goldens or ray or browser or slow)'
+
+test-goldens: setup
+	$(BIN)/python -m pytest -m goldens --durations=15
 
 speed: setup
 	$(BIN)/python tests/speed/table.py $(SPEED)

@@ -25,7 +25,7 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 FOLLOWED = [
     "index.md",
     "report.md",
-    "cluster.md",
+    pytest.param("cluster.md", marks=pytest.mark.ray),
     "networks.md",
     "writing-a-dataset.md",
     "writing-a-simulator.md",
@@ -140,13 +140,16 @@ def elsewhere(tmp_path, monkeypatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLLOWED)
-def test_a_reader_can_follow_the_page(name, elsewhere):
+def test_a_reader_can_follow_the_page(name, elsewhere, request):
+    if name == "cluster.md":
+        request.getfixturevalue("local_ray")
     assert any(language == "sh" for language, _ in blocks(ROOT / "docs" / name))
     follow(name)
 
 
-def test_a_reader_can_follow_the_page_on_methods(elsewhere):
+def test_a_reader_can_follow_the_page_on_methods(elsewhere, local_ray):
     follow("writing-a-method.md")
     board = (elsewhere / "results/runs/linear/report/leaderboard.md").read_text(encoding="utf-8")
     assert "trained on samples, which includes this data set" in board

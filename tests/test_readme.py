@@ -17,6 +17,7 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
 
 
+@pytest.mark.ray
 def test_a_new_method_gets_onto_the_leaderboard(tmp_path):
     (code,) = [block for block in blocks("python") if block.startswith("# watershed.py")]
     (commands,) = blocks("sh")
@@ -40,7 +41,7 @@ def test_a_new_method_gets_onto_the_leaderboard(tmp_path):
 
 
 @pytest.mark.parametrize(("call", "said"), [("isegbench.run(", "iou"), ("Predictor(", "pixels")])
-def test_the_python_examples_run(call, said, capsys):
+def test_the_python_examples_run(call, said, capsys, local_ray):
     (code,) = [block for block in blocks("python") if call in block]
     exec(code, {})
     assert said in capsys.readouterr().out

@@ -43,7 +43,6 @@ def run(
     retry_failures: bool = False,
     boundary_iou: bool = False,
     save_masks: bool = False,
-    assess_on_device: bool = False,
     out: Path | str | None = None,
     progress: bool | None = None,
 ) -> Run:
@@ -63,7 +62,7 @@ def run(
     the first N instances of each data set. instances: a file with the names of instances, one a
     line. time_limit: seconds that a prediction may take. retry_failures: compute failed traces of
     `out` again. boundary_iou: score boundary IoU after every click too. save_masks: keep the last
-    mask of every trace as COCO JSON in `out`. assess_on_device: score maps that are on a GPU there.
+    mask of every trace as COCO JSON in `out`.
     out: the run directory, made or resumed; without it nothing is written. progress: whether to
     show progress on stderr; by default in terminals and notebooks.
 

@@ -1,7 +1,7 @@
-"""A method of the package that does harm when it is ordered to; workers load it from this file.
+"""A method of the package with faults on request; workers load it from this file.
 
-An order is a file in a folder, named by a fault and by the seed of the session it shall strike.
-All but `doom` strike once: the file goes before the harm is done.
+A request is a file in a folder, named by the fault and by the seed of its session. A fault
+happens once, as its file is deleted first; `kill`, whose file stays, happens every time.
 """
 
 import ctypes
@@ -15,24 +15,25 @@ from isegbench.harness.method import Method
 
 
 class OutOfMemoryError(RuntimeError):
-    """Named and raised as torch does it when a GPU's memory is too small."""
+    """An error like torch's when the memory of a GPU is too small."""
 
 
 class Disturbed(Method):
     """Predicts as `inner` does, a little slower.
 
-    orders: the folder of orders, "" for an undisturbed run; the processes that hold the method
-    leave a file of their id in its subfolder `processes`. pause: seconds before a prediction.
+    requests: the folder of requests, "" for a run without faults; each process that builds the
+    method writes a file named by its id into the subfolder `processes`. pause: seconds before a
+    prediction.
     """
 
-    def __init__(self, inner: str, orders: str = "", pause: float = 0.0) -> None:
+    def __init__(self, inner: str, requests: str = "", pause: float = 0.0) -> None:
         self._inner: Method = registry.methods.build(inner)
         self.opening, self.threshold = self._inner.opening, self._inner.threshold
-        self._orders = Path(orders) if orders else None
+        self._requests = Path(requests) if requests else None
         self._pause = pause
-        if self._orders:
-            (self._orders / "processes").mkdir(parents=True, exist_ok=True)
-            (self._orders / "processes" / str(os.getpid())).touch()
+        if self._requests:
+            (self._requests / "processes").mkdir(parents=True, exist_ok=True)
+            (self._requests / "processes" / str(os.getpid())).touch()
 
     def begin(self, session):
         self._inner.begin(session)
@@ -42,23 +43,23 @@ class Disturbed(Method):
 
     def predict(self, sessions):
         time.sleep(self._pause * len(sessions))
-        for session in sessions if self._orders else ():
-            self._obey(session.seed)
-        if self._orders and len(sessions) > 1 and self._taken("memory"):
-            raise OutOfMemoryError("CUDA out of memory (so says the script of faults)")
+        for session in sessions if self._requests else ():
+            self._fault(session.seed)
+        if self._requests and len(sessions) > 1 and self._taken("memory"):
+            raise OutOfMemoryError("CUDA out of memory (a requested fault)")
         return self._inner.predict(sessions)
 
-    def _obey(self, seed: int) -> None:
-        if self._orders and (self._orders / f"doom-{seed}").exists():
+    def _fault(self, seed: int) -> None:
+        if self._requests and (self._requests / f"kill-{seed}").exists():
             os.kill(os.getpid(), signal.SIGKILL)
         if self._taken(f"segfault-{seed}"):
             ctypes.string_at(0)
         if self._taken(f"hang-{seed}"):
             time.sleep(10_000)
 
-    def _taken(self, order: str) -> bool:
+    def _taken(self, request: str) -> bool:
         try:
-            (self._orders or Path()).joinpath(order).unlink()
+            (self._requests or Path()).joinpath(request).unlink()
         except FileNotFoundError:
             return False
         return True

@@ -44,6 +44,7 @@ def logits(method, x):
         return method.network(torch.from_numpy(x)).numpy()
 
 
+@pytest.mark.slow
 def test_portable_logits(released):
     points = np.array([[12, 230], [500, 250], [300, 40], [280, 470]])
     heat = gaussian_map(points, (512, 512))
@@ -71,6 +72,7 @@ def test_points_boxes_and_input(released, rows, shared):
             np.testing.assert_allclose(session.memory["input"], expected[0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_demos_points_and_one_whole_evaluation(weights, rows, shared):
     method = DEXTR(weights, device="cpu")
     assert_demo(method, rows[0], shared("data"))

@@ -64,6 +64,7 @@ def test_filter_alone(golden):
     np.testing.assert_allclose(found.numpy(), golden["output"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_first_clicks_of_an_evaluation(method, rows, shared):
     others = replayed(method, rows[0], shared("data"), clicks=2)
     assert others == []

@@ -81,6 +81,7 @@ def astronaut():
     return np.ascontiguousarray(stacked.transpose(2, 0, 1)[None], np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 def test_portable_logits(model):
     x = astronaut()
@@ -132,6 +133,7 @@ def peaks(heat):
     return [[int(x), int(y)] for y, x in np.argwhere(heat == heat.max())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", ["iog_r50", "iog_refine_r101"])
 def test_one_whole_evaluation(model, build, rows, shared):
     assert_evaluation(build(model), rows(model)[0], shared("data"))

@@ -8,6 +8,7 @@ import pytest
 import isegbench
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "how",
     [

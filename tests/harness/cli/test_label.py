@@ -60,6 +60,7 @@ def lines(log):
     return log.read_text().split() if log.exists() else []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_stopped_and_started_again(boxes, tmp_path, how):
     (tmp_path / "slow.py").write_text(SLOW)
@@ -110,6 +111,7 @@ def test_it_says_what_it_did(boxes, tmp_path):
     assert "ellipse on boxes: 3/3" in done.stderr
 
 
+@pytest.mark.slow
 def test_mistakes_are_explained(boxes, tmp_path):
     done = subprocess.run(
         command(boxes, tmp_path / "o.json", "oracle"), capture_output=True, text=True

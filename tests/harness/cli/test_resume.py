@@ -45,6 +45,7 @@ def command(tmp_path, out):
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_again_and_again(tmp_path, seed):
     rng = random.Random(seed)
@@ -84,12 +85,14 @@ def test_killed_again_and_again(tmp_path, seed):
     assert again <= lost
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_computed_again(tmp_path):
     for _ in range(2):
         subprocess.run(command(tmp_path, "twice"), check=True, capture_output=True)
     assert max(Counter((tmp_path / "twice.log").read_text().split()).values()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 def test_interrupted_politely_it_says_how_to_go_on(tmp_path, executor):
     """The command it prints, typed into a shell, ends the run; nothing is computed twice."""

@@ -31,6 +31,7 @@ def isegbench(*args, cwd=None):
     )
 
 
+@pytest.mark.slow
 def test_the_main_job(tmp_path):
     out = tmp_path / "run"
     done = isegbench(
@@ -74,6 +75,7 @@ TO = ("--out", "o")
 RUN = ("run", "--method", "empty", "--dataset", "samples", *TO)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("args", "complaint"),
     [
@@ -161,6 +163,7 @@ def test_damaged_data_costs_its_instances(tmp_path):
         assert reason in reasons
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["methods", "datasets", "simulators"])
 def test_lists_name_everything(what):
     from isegbench.harness import registry

@@ -31,6 +31,7 @@ def file(tmp_path):
     return path
 
 
+@pytest.mark.slow
 def test_it_trains_goes_on_and_exports(file, tmp_path):
     out = tmp_path / "out"
     first = CliRunner().invoke(app, ["train", str(file), "--out", str(out)])

@@ -73,6 +73,7 @@ def parse_markdown(text: str) -> list[list[list[str]]]:
     return tables
 
 
+@pytest.mark.slow
 def test_markdown_tables_show_the_numbers(run: Path) -> None:
     folder = write_report([run], intervals=False).folder
     assert folder == run / "report"
@@ -157,6 +158,7 @@ def test_a_stopped_run_says_so_and_has_no_curves(write_run: Callable, trace: Cal
     assert not list(folder.glob("curves*"))
 
 
+@pytest.mark.slow
 def test_csv_of_a_report_is_the_leaderboard(run: Path) -> None:
     folder = write_report([run], ["csv"]).folder
     assert not (folder / "leaderboard.md").exists()
@@ -165,6 +167,7 @@ def test_csv_of_a_report_is_the_leaderboard(run: Path) -> None:
     assert back.equals(frame)
 
 
+@pytest.mark.slow
 def test_published_numbers_stand_apart_and_are_marked(run: Path) -> None:
     folder = write_report([run], published=True).folder
     text = (folder / "leaderboard.md").read_text(encoding="utf-8")
@@ -192,12 +195,14 @@ def test_published_numbers_stand_apart_and_are_marked(run: Path) -> None:
     assert "published" not in (folder / "leaderboard.csv").read_text(encoding="utf-8").lower()
 
 
+@pytest.mark.slow
 def test_published_numbers_need_to_be_asked_for(run: Path) -> None:
     folder = write_report([run]).folder
     assert "†" not in (folder / "leaderboard.md").read_text(encoding="utf-8")
     assert not (folder / "published.csv").exists()
 
 
+@pytest.mark.slow
 def test_latex_is_balanced_and_escaped(run: Path) -> None:
     folder = write_report([run], ["tex"], published=True).folder
     text = (folder / "leaderboard.tex").read_text(encoding="utf-8")
@@ -295,6 +300,7 @@ def test_docstring_examples_run() -> None:
         assert result.attempted > 0
 
 
+@pytest.mark.slow
 def test_a_report_needs_neither_torch_nor_ray(run: Path) -> None:
     code = (
         "import sys; from isegbench.harness.report.write import write_report; "

@@ -43,6 +43,7 @@ class Banded(Method):
         return result
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("executor", ["inline", pytest.param("ray", marks=pytest.mark.ray)])
 def test_coco_opens_what_a_run_kept(tmp_path, discs, executor, request):
     if executor == "ray":
@@ -134,6 +135,7 @@ isegbench.run(Full, "samples[0:5]", out=sys.argv[1], clicks=2, save_masks=True)
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_died_resumes_to_the_same_masks(tmp_path):
     for out, deaths in (("whole", [99]), ("died", [3, 5, 99])):
         for predictions in deaths:

@@ -35,6 +35,7 @@ def golden_rows(path, count=None):
     return json.loads(path.read_text())["rows"][:count]
 
 
+@pytest.mark.slow
 def test_nobrs_repeats_the_released_clicks(checkpoint, shared):
     rows = golden_rows(shared("goldens", SMALL, "e2e_NoBRS.json"), 2)
     method = FBRS(checkpoint(SMALL), mode="NoBRS", device="cpu")
@@ -78,6 +79,7 @@ def check_trace(monkeypatch, checkpoint, shared, model, mode):
     print(f"{model} {mode}: largest trace error {np.abs(first - expected).max():.1e}")
 
 
+@pytest.mark.slow
 def test_fbrs_b_evaluates_its_objective_as_released(monkeypatch, checkpoint, shared):
     check_trace(monkeypatch, checkpoint, shared, SMALL, "f-BRS-B")
 
@@ -148,6 +150,7 @@ def synthetic_session(size, object_box, dataset="", seed=0):
     return Session(image, (middle, away), dataset=dataset, previous=previous)
 
 
+@pytest.mark.slow
 def test_a_batch_gives_what_one_at_a_time_gives(checkpoint):
     method = FBRS(checkpoint(SMALL), mode="NoBRS", device="cpu", zoom_target=160)
 
@@ -187,6 +190,7 @@ def test_the_batch_key_is_the_size_of_the_next_input(checkpoint):
     assert method.batch_key(zoomed) == method.batch_key(zoomed)
 
 
+@pytest.mark.slow
 def test_the_maps_are_probabilities_whatever_the_mode(checkpoint):
     for mode in ("f-BRS-C", "DistMap-BRS"):
         method = FBRS(checkpoint(SMALL), mode=mode, device="cpu", zoom_target=96, evaluations=3)
@@ -232,6 +236,7 @@ def test_it_is_built_by_name(checkpoint):
         methods.build(f"fbrs:weights={checkpoint(SMALL)},mode=BRS")
 
 
+@pytest.mark.slow
 def test_low_precision_gives_nearly_the_same_map_and_is_told_of(checkpoint):
     exact, low = (
         FBRS(checkpoint(SMALL), mode="NoBRS", device="cpu", precision=precision)

@@ -76,6 +76,7 @@ def check(checkpoint, shared, model, names=None, clicks=None):
         assert sum_error < 1e-4
 
 
+@pytest.mark.slow
 def test_it_repeats_the_released_clicks(checkpoint, shared):
     # In this image the prediction's box is not that of the fused mask.
     check(checkpoint, shared, HRNET, names=["153093"], clicks=2)
@@ -120,6 +121,7 @@ def test_a_batch_gives_what_one_at_a_time_gives(fcfi, zoom):
         torch.testing.assert_close(alone.previous, session.previous, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_zoom_by_data_set(checkpoint):
     expected = {
         "released": {"grabcut": (700, 3.0), "berkeley": (720, 2.8), "davis": (720, 3.5)},

@@ -41,6 +41,7 @@ def check(checkpoint, shared, model, count=None, clicks=None):
         assert golden.iou_error() < 1e-3
 
 
+@pytest.mark.slow
 def test_it_repeats_the_released_clicks(checkpoint, shared):
     check(checkpoint, shared, SMALL, count=2, clicks=4)
 
@@ -120,6 +121,7 @@ def test_models_without_a_previous_mask_ignore_it(tmp_path, rgb_conv):
     assert torch.equal(*maps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["RGB-BRS", "DistMap-BRS", "f-BRS-A", "f-BRS-C"])
 def test_brs_goes_on_top(checkpoint, mode):
     """It lowers the error around the clicks; without flips, that is what it minimises."""

@@ -123,6 +123,7 @@ def test_eight_bits_take_255_levels_only(checkpoint, disc):
     assert (found > 0.5).in_view is None
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_refused(checkpoint, disc, tmp_path):
     weights = checkpoint(IOGNet)
     with pytest.raises(UserError, match="protocol=released needs a network with 512-pixel sides"):

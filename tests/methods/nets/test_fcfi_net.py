@@ -52,6 +52,7 @@ def relative_error(got, expected):
     return float(np.linalg.norm(got - expected) / max(np.linalg.norm(expected), 1e-12))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [HRNET, RESNET])
 @torch.no_grad()
 def test_portable_logits(model, request):

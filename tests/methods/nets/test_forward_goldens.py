@@ -41,6 +41,7 @@ def relative_error(got: np.ndarray, expected: np.ndarray) -> float:
     return float(np.linalg.norm(got - expected) / np.linalg.norm(expected))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", MODELS)
 @torch.no_grad()
 def test_portable_logits(model):

@@ -38,6 +38,7 @@ def synthetic_map(size: tuple[int, int]) -> torch.Tensor:
     return torch.tensor(((3 * rows + 7 * columns) % 101 / 101).astype(np.float32))[None, None]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["fbrs", "ritm", "fcfi"])
 def test_the_released_geometry_step_by_step(system, shared):
     golden = json.loads(shared("goldens", "components", f"{system}.json").read_text())["zoom"]

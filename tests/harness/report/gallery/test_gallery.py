@@ -93,6 +93,7 @@ def real_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_command_draws_sheets_strips_and_traces(real_run: Path) -> None:
     result = CliRunner().invoke(app, ["gallery", str(real_run), "--count", "2"])
     assert result.exit_code == 0, result.output

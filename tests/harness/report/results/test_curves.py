@@ -97,6 +97,7 @@ def test_every_method_has_a_look_of_its_own() -> None:
     assert len({one.marker for one in first}) == len({one.colour for one in first}) == 7
 
 
+@pytest.mark.slow
 def test_curves_are_files_that_open(run: Path) -> None:
     folder = write_report([run], ["md"]).folder
     for stem in ("curves", "curves-grabcut", "curves-sbd-0-2", "success", "noc", "speed"):

@@ -78,6 +78,7 @@ def test_masks_of_embedded_boxes(boxes, tmp_path):
     assert "numpy" in info["versions"]
 
 
+@pytest.mark.slow
 def test_real_boxes(shared, tmp_path):
     """COCO's own boxes, with GrabCut: better than the whole box, and nothing outside it."""
     file = shared("data", "COCO_inst", "instances.json")

@@ -36,26 +36,33 @@ def assert_same_training(one, other):
     pd.testing.assert_frame_equal(*tables, check_exact=True)
 
 
-def test_four_images_are_learnt_by_heart(small, watch):
-    """To IoU above 0.95 on the crops, and through the harness with the weights that are kept."""
-    keys = {"heads": 32, "side": 64, "batch": 4, "epochs": 90, "lr": 0.01, "schedule": "cosine"}
-    often = {"validate_every": 90, "snapshot_every": 45}
-    trainer, config, material = small(**keys, **often, **STILL, validate_on="samples[0:4]")
+@pytest.mark.slow
+def test_two_images_are_learnt_by_heart(small, watch):
+    """To IoU above 0.95 on the crops, and through the harness with the weights that are kept.
+
+    An epoch holds each image ten times: the checkpoint and the figure at the end of an epoch cost
+    more than five steps of this small network.
+    """
+    keys = {"heads": 32, "batch": 2, "epochs": 10, "lr": 0.01, "schedule": "cosine"}
+    often = {"validate_every": 10, "snapshot_every": 5, "validate_on": "samples[0:2]"}
+    data = ["samples[0:2]"] * 10
+    trainer, config, material = small(datasets=data, **keys, **often, **STILL)
     seen = watch()
     best = trainer.train(config, material, seen)
-    assert seen.begun == (90, 0)
+    assert seen.begun == (100, 0)
     history = pd.read_csv(config.out / "history.csv")
     assert history["train_iou"].iloc[-1] > 0.95
-    assert history["loss"].iloc[-1] < 0.5 * history["loss"].iloc[0]
+    assert seen.losses[-1] < 0.5 * seen.losses[0]
     assert history["mIoU@3 samples"].iloc[-1] > 0.95
-    frame = isegbench.run({"name": "iog", "weights": str(best)}, "samples[0:4]", clicks=3).traces
+    frame = isegbench.run({"name": "iog", "weights": str(best)}, "samples[0:2]", clicks=3).traces
     assert frame["iou"].dropna().mean() == pytest.approx(history["mIoU@3 samples"].iloc[-1])
     assert {p.name for p in best.parent.iterdir()} == {
-        *("best.pth", "last.pth", "epoch-0045.pth", "epoch-0090.pth")
+        *("best.pth", "last.pth", "epoch-0005.pth", "epoch-0010.pth")
     }
     assert (config.out / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("network", ["iog", "iog-refine"])
 def test_a_stopped_training_comes_to_the_same_result(small, watch, network):
     """Stopped in the middle of the second epoch, after a checkpoint at every step."""
@@ -72,6 +79,7 @@ def test_a_stopped_training_comes_to_the_same_result(small, watch, network):
     assert_same_training(config.out.parent / "whole", config.out)
 
 
+@pytest.mark.slow
 def test_a_killed_process_comes_to_the_same_result(small, watch, tmp_path):
     """Killed by the system at some moment, perhaps while it writes."""
     trainer, config, material = small("whole", epochs=4, optimizer="sgd", lr=1e-6)
@@ -86,10 +94,10 @@ def test_a_killed_process_comes_to_the_same_result(small, watch, tmp_path):
     command += ["--out", str(out)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     process = subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 100
+    deadline = time.monotonic() + 200
     while not (out / CHECKPOINT).exists() and time.monotonic() < deadline:
+        assert process.poll() is None, "the training ended before it was killed"
         time.sleep(0.02)
-    time.sleep(0.3)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     steps = state(out)[2]["step"]
@@ -120,6 +128,7 @@ def test_weights_say_what_they_are(small, watch):
     assert (frame["status"] == "ok").all()
 
 
+@pytest.mark.slow
 def test_the_first_weights_can_be_another_trainings(small, watch):
     trainer, config, material = small("first", epochs=1)
     best = trainer.train(config, material, watch())
@@ -142,6 +151,7 @@ def test_another_training_in_the_same_place_is_refused(small, watch):
     assert "datasets" in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_longer_training_goes_on(small, watch):
     trainer, config, material = small(epochs=1)
     trainer.train(config, material, watch())
@@ -167,6 +177,7 @@ def test_too_few_objects_and_float16_on_a_cpu_are_refused(small, watch):
         trainer.train(config, material, watch())
 
 
+@pytest.mark.slow
 def test_bfloat16_learns_as_float32_does(small, watch):
     losses = {}
     for precision in ("float32", "bfloat16"):
