@@ -72,6 +72,23 @@ class Box:
         """The box with `margin` more pixels on every side (fewer, if negative)."""
         return Box(self.top - margin, self.left - margin, self.bottom + margin, self.right + margin)
 
+    def moved(self, down: int, right: int) -> "Box":
+        """The box so many pixels further down and to the right."""
+        return Box(self.top + down, self.left + right, self.bottom + down, self.right + right)
+
+    def common(self, other: "Box") -> "Box":
+        """What both boxes cover; they must overlap."""
+        return Box(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            min(self.bottom, other.bottom),
+            min(self.right, other.right),
+        )
+
+    def holds(self, y: int, x: int) -> bool:
+        """Whether a pixel is in the box."""
+        return self.top <= y <= self.bottom and self.left <= x <= self.right
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:

@@ -9,13 +9,14 @@ from time import perf_counter, process_time
 from typing import Any
 
 import torch
-from reference import reference_click, reference_iou, reference_opening
+from reference import reference_iou, reference_opening
 
 from isegbench.harness.engine import loop, score
 from isegbench.harness.engine.seeding import generator
 from isegbench.harness.method import Method, Session
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.simulators.openings import opening_clicks
+from isegbench.harness.simulators.rule import next_click
 from isegbench.harness.types import Instance, InstanceRef, Trace
 
 #: In the order of the work.
@@ -150,7 +151,7 @@ def sequential(
             if len(clicks) >= budget or not method.corrections:
                 break
             with clock.on("simulate"):
-                click = reference_click(mask, instance.mask, clicks)
+                click = next_click(mask, instance.mask, clicks)
             if click is None:
                 break
             clicks.append(click)
