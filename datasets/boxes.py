@@ -14,7 +14,7 @@ from ..harness.workflows.label.box_dataset import BoxDataset, GivenBox
 from .reading.box_files import BoxFile, read_coco, read_xml
 from .reading.decode import decode_image
 
-#: Edges are rounded to this many decimals, lest x + width end a hair beyond a whole number.
+#: Edges are rounded to this many decimals: x + width may lie slightly beyond a whole number.
 _DECIMALS = 6
 
 
@@ -138,5 +138,5 @@ def _add_size(record: dict[str, Any], path: Path) -> None:
         with Image.open(path) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             record["width"], record["height"] = image.size[::-1] if turned else image.size
-    except Exception:  # loading the instance says what is wrong with it
+    except Exception:  # loading the instance raises the error
         record["width"] = record["height"] = None

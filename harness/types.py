@@ -1,4 +1,4 @@
-"""The engine's words as small frozen dataclasses: Click, Instance, InstanceRef, Step, Trace."""
+"""The engine's data as small frozen dataclasses: Click, Instance, InstanceRef, Step, Trace."""
 
 import io
 from collections.abc import Callable
@@ -18,7 +18,7 @@ BACKGROUND, OBJECT, IGNORED = 0, 1, 255
 Status = Literal[
     "ok", "method-failed", "timed-out", "worker-died", "simulator-failed", "data-failed"
 ]
-#: What spoils an instance for the method's account; the others are nobody's score.
+#: Failures charged to the method: IoU 0 from there on. Other failures exclude the instance.
 METHOD_FAILURES = frozenset({"method-failed", "timed-out", "worker-died"})
 
 
@@ -107,7 +107,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Encoded bytes, held or still in a file: `data` is bytes, or the path to read them from.
+    """Encoded bytes, in memory or in a file: `data` is bytes, or the path to read them from.
 
     origin: where they are from, for error messages; a path's own name by default.
     """
@@ -153,7 +153,7 @@ class InstanceRef:
 
     decode_image: bytes -> (H, W, 3) uint8 RGB; decode_mask: bytes -> (H, W) uint8 in {0, 1, 255}.
     Both must be picklable (a module's function, or functools.partial of one), because a
-    reference with held bytes is what travels to a worker.
+    reference with its bytes in memory is sent to a worker.
     """
 
     dataset: str
@@ -241,12 +241,12 @@ class EncodedMask:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One click and what came of it.
+    """One click and its result.
 
     iou is None for clicks before the first prediction. predict_seconds: the time of the predict
     call that served this click, divided by the number of sessions it served. step_seconds adds
     scoring and simulating. Both are None where there was no prediction. boundary_iou: None where
-    there was no prediction or nobody asked for it.
+    there was no prediction or it was not asked for.
     """
 
     click: Click

@@ -1,4 +1,4 @@
-"""What the report page knows of each trace, packed small: a little JSON and one block of bytes."""
+"""The data of each trace for the report page, packed: a little JSON and one block of bytes."""
 
 import base64
 import json
@@ -16,7 +16,7 @@ from ..results.runs import Results
 
 #: IoU targets in percent that the page offers for NoC and success.
 TARGETS = (80, 85, 90, 95)
-#: What a trace's status byte says: 0 for no such trace, then 1 + the place in this list.
+#: The meaning of a trace's status byte: 0 for no such trace, then 1 + the place in this list.
 STATUSES = ("ok", "method-failed", "timed-out", "worker-died", "simulator-failed", "data-failed")
 #: A page of more clicks than this leaves out where they are: it would take seconds to open.
 MOST_CLICKS = 2_000_000
@@ -134,9 +134,9 @@ def rounded(values: Iterable[float], digits: int = 4) -> list[float | None]:
 
 
 def read_failures(directories: Iterable[Path], most: int = 2000) -> Mapping[tuple, str]:
-    """What failures.jsonl says went wrong, by the key of the trace; the last word on each counts.
+    """The errors in failures.jsonl by the key of the trace; the last entry of each counts.
 
-    Lines that are not such records are passed over: a death may have cut the last one short.
+    Lines that are not such records are skipped: a crash may have cut the last one short.
     """
     found: dict[tuple, str] = {}
     for directory in directories:
