@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from ..harness.errors import DataError, UserError
-from ..harness.types import BACKGROUND, OBJECT, Blob, InstanceRef
+from ..harness.types import BACKGROUND, OBJECT, Blob, Box, InstanceRef
 from ..harness.workflows.label.box_dataset import BoxDataset, GivenBox
 from .reading.box_files import BoxFile, read_coco, read_xml
 from .reading.decode import decode_image
 
-#: Edges are rounded to this many decimals, lest x + width end a hair beyond a whole number.
+#: Edges are rounded to this many decimals: x + width may lie slightly beyond a whole number.
 _DECIMALS = 6
 
 
@@ -86,22 +86,21 @@ def decode_box(data: bytes) -> np.ndarray:
         raise DataError(content["problem"])
     height, width = content["height"], content["width"]
     if not _is_size(height, width):
-        raise DataError("nobody says how large the image is, not even the image")
-    top, left, bottom, right = pixels_of(content["bbox"], height, width)
+        raise DataError("the size of the image is neither in the annotations nor in the image file")
     mask = np.full((height, width), BACKGROUND, np.uint8)
-    mask[top : bottom + 1, left : right + 1] = OBJECT
+    mask[pixels_of(content["bbox"], height, width).slices] = OBJECT
     return mask
 
 
-def pixels_of(bbox: Any, height: int, width: int) -> tuple[int, int, int, int]:
-    """(top, left, bottom, right): the inclusive pixels that a COCO box covers, even in part.
+def pixels_of(bbox: Any, height: int, width: int) -> Box:
+    """The box of the pixels that a COCO box covers, even in part.
 
     bbox: [x, y, width, height], x and y of the box's outer edge, where pixel i reaches from i to
     i + 1. What lies outside the (height, width) image is cut off. Raises DataError for a box that
     is not four finite numbers, is empty, or lies outside altogether.
 
     >>> pixels_of([10.3, 20, 5.2, 2], 100, 100)
-    (20, 10, 21, 15)
+    Box(top=20, left=10, bottom=21, right=15)
     """
     try:
         x, y, wide, tall = (float(value) for value in bbox)
@@ -115,7 +114,7 @@ def pixels_of(bbox: Any, height: int, width: int) -> tuple[int, int, int, int]:
     left, right = _pixels(x, wide, width)
     if top > bottom or left > right:
         raise DataError(f"bbox {bbox} lies outside its image of {width}x{height}")
-    return top, left, bottom, right
+    return Box(top, left, bottom, right)
 
 
 def _pixels(start: float, length: float, size: int) -> tuple[int, int]:
@@ -139,5 +138,5 @@ def _add_size(record: dict[str, Any], path: Path) -> None:
         with Image.open(path) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
             record["width"], record["height"] = image.size[::-1] if turned else image.size
-    except Exception:  # loading the instance says what is wrong with it
+    except Exception:  # loading the instance raises the error
         record["width"] = record["height"] = None

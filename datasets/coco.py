@@ -151,7 +151,7 @@ def _expand(counts: str) -> list[int]:
 def read_content(path: Path, what: str) -> dict[str, Any]:
     """The annotations file, its outline checked.
 
-    what: who asks, for error messages. Raises UserError naming what is wrong.
+    what: the subject of error messages. Raises UserError naming what is wrong.
     """
     try:
         content = json.loads(path.read_text(encoding="utf-8"))

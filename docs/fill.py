@@ -150,6 +150,13 @@ def api(module: str, *names: str) -> str:
     return "\n".join(part for name in chosen for part in _documented(getattr(found, name), name))
 
 
+def source(module: str, *names: str) -> str:
+    """The source text of functions of a module."""
+    found = import_module(module)
+    text = "\n\n".join(inspect.getsource(getattr(found, name)) for name in names)
+    return f"```python\n{text}```\n"
+
+
 def _public(members: Any, module: str) -> Iterator[tuple[str, Any]]:
     for name, value in members.items():
         ours = inspect.isclass(value) or inspect.isfunction(value)
@@ -256,6 +263,7 @@ GENERATED: dict[str, Callable[..., str]] = {
     "definitions": definitions,
     "commands": commands,
     "api": api,
+    "source": source,
 }
 
 if __name__ == "__main__":

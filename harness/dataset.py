@@ -14,7 +14,7 @@ class Archive:
 
     url: where it is. file_name: what it is called on disk. folder: what it becomes under the data
     root. contains: the files and folders that must be in `folder`. known_hash: "algorithm:hex" if
-    somebody has published one.
+    one has been published.
     """
 
     url: str

@@ -15,8 +15,8 @@ from .errors import UserError
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file under a temporary name beside it, then rename; folders are made.
 
-    A reader sees the old file or the new one, never a part, whatever dies. Raises UserError when
-    it cannot.
+    A reader sees the old file or the new one, never a part, even after a crash. Raises
+    UserError when it cannot be written.
     """
     with writing_whole(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
@@ -50,7 +50,7 @@ def append_line(path: Path, line: str) -> None:
                 while left:
                     left = left[file.write(left) :]
             except OSError:
-                # Half a line would spoil the next one, which comes once there is room again.
+                # Half a line would make the next one, written once there is room again, unreadable.
                 file.truncate(before)
                 raise
     except OSError as error:
@@ -67,7 +67,7 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     taken: set[str] = set()
     for name in names:
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:80]
-        # Upper and lower case are one file on some systems, so they must not tell two apart.
+        # Upper and lower case are one file on some systems, so names must differ in more than case.
         if not stem or stem.lower() in taken:
             stem = f"{stem or 'dataset'}-{zlib.crc32(name.encode()):08x}"
         taken.add(stem.lower())

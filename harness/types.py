@@ -1,4 +1,4 @@
-"""The engine's words as small frozen dataclasses: Click, Instance, InstanceRef, Step, Trace."""
+"""The engine's data as small frozen dataclasses: Click, Instance, InstanceRef, Step, Trace."""
 
 import io
 from collections.abc import Callable
@@ -75,6 +75,23 @@ class Box:
         """The box with `margin` more pixels on every side (fewer, if negative)."""
         return Box(self.top - margin, self.left - margin, self.bottom + margin, self.right + margin)
 
+    def moved(self, down: int, right: int) -> "Box":
+        """The box so many pixels further down and to the right."""
+        return Box(self.top + down, self.left + right, self.bottom + down, self.right + right)
+
+    def common(self, other: "Box") -> "Box":
+        """What both boxes cover; they must overlap."""
+        return Box(
+            max(self.top, other.top),
+            max(self.left, other.left),
+            min(self.bottom, other.bottom),
+            min(self.right, other.right),
+        )
+
+    def holds(self, y: int, x: int) -> bool:
+        """Whether a pixel is in the box."""
+        return self.top <= y <= self.bottom and self.left <= x <= self.right
+
 
 @dataclass(frozen=True, slots=True)
 class Instance:
@@ -93,7 +110,7 @@ class Instance:
 
 @dataclass(frozen=True, slots=True)
 class Blob:
-    """Encoded bytes, held or still in a file: `data` is bytes, or the path to read them from.
+    """Encoded bytes, in memory or in a file: `data` is bytes, or the path to read them from.
 
     origin: where they are from, for error messages; a path's own name by default.
     """
@@ -139,7 +156,7 @@ class InstanceRef:
 
     decode_image: bytes -> (H, W, 3) uint8 RGB; decode_mask: bytes -> (H, W) uint8 in {0, 1, 255}.
     Both must be picklable (a module's function, or functools.partial of one), because a
-    reference with held bytes is what travels to a worker.
+    reference with its bytes in memory is sent to a worker.
     """
 
     dataset: str
@@ -227,12 +244,12 @@ class EncodedMask:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One click and what came of it.
+    """One click and its result.
 
     iou is None for clicks before the first prediction. predict_seconds: the time of the predict
     call that served this click, divided by the number of sessions it served. step_seconds adds
     scoring and simulating. Both are None where there was no prediction. boundary_iou: None where
-    there was no prediction or nobody asked for it.
+    there was no prediction or it was not asked for.
     """
 
     click: Click

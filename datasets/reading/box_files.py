@@ -33,7 +33,7 @@ class BoxFile:
 def read_coco(path: Path) -> BoxFile:
     """The boxes of a COCO JSON file, in the order of its images; crowds are left out.
 
-    An annotation without a category has category 1. Categories that nobody describes are called
+    An annotation without a category has category 1. Categories without a description are called
     by their number. Raises UserError for a file that is not COCO's.
     """
     content = read_content(path, "boxes")
@@ -132,7 +132,7 @@ class _Photographs:
 
     def of(self, stem: Path, named: str | None) -> str:
         """Relative to the folder: of the XML file's stem, in the same sub-folder or directly in
-        it; else what the XML file names; else a name that does not exist and says so."""
+        it; else what the XML file names; else a name of no file, for the error message."""
         for sub, wanted in self._places(stem, named):
             file = self._list(sub).get(wanted)
             if file is not None:

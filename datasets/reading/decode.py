@@ -76,16 +76,19 @@ def object_ids(indices: np.ndarray, ignore: int | None = None) -> list[int]:
 def read_indices(data: bytes) -> np.ndarray:
     """(H, W) integers of an image whose pixel values are object ids.
 
-    Of a palette image the indices, not the colours. Raises DataError when there is more than one
-    channel.
+    For a palette image these are the indices, not the colours. Raises DataError when it is damaged,
+    or has more than one channel.
     """
     from PIL import Image  # OpenCV resolves palettes to colours
 
     check_complete(data)
-    with Image.open(io.BytesIO(data)) as image:
-        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
-            raise DataError(f"an index mask has one channel of integers, this one is {image.mode}")
-        indices = np.asarray(image)
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            mode, indices = image.mode, np.asarray(image)
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a damaged PNG
+        raise DataError(f"it is damaged, or not an image: {error}") from error
+    if mode not in ("1", "L", "P") and not mode.startswith("I"):
+        raise DataError(f"an index mask has one channel of integers, this one is {mode}")
     return indices.astype(np.uint8) if indices.dtype == bool else indices
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from ...harness.types import Blob, Decoder, InstanceRef
 from .decode import decode_image
 
-#: Names the single instance of a file whose objects cannot be listed; loading it says why.
+#: Names the single instance of a file whose objects cannot be listed; loading it raises the reason.
 UNREADABLE = "?"
 
 

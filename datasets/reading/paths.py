@@ -64,7 +64,7 @@ def no_files(name: str, folder: Path) -> UserError:
 
 
 def image_of(stem: str, images: dict[str, Path], folder: Path) -> Path:
-    """The image called `stem`, or a path that does not exist and says what was looked for."""
+    """The image called `stem`, or, for the error message, a path of no file."""
     return images.get(stem, folder / f"{stem}.*")
 
 

@@ -9,11 +9,11 @@ DATA_VARIABLE = "ISEGBENCH_DATA"
 
 
 def cache_dir() -> Path:
-    """The directory for what can be fetched again: ISEGBENCH_CACHE, or the system's own place."""
+    """The directory for files that can be fetched again: ISEGBENCH_CACHE, or the system's cache."""
     given = os.environ.get(CACHE_VARIABLE)
     if given:
         return Path(given).expanduser()
-    import pooch  # not needed, and not paid for, where the variable is set
+    import pooch  # slow to import, and not needed where the variable is set
 
     return Path(pooch.os_cache("isegbench"))
 
@@ -27,10 +27,10 @@ def data_root(given: Path | None = None) -> Path:
 
 
 def downloads_dir() -> Path:
-    """The folder where downloaded archives are kept as they came."""
+    """The folder where downloaded archives are kept unchanged."""
     return cache_dir() / "downloads"
 
 
 def downloads_lock() -> Path:
-    """The lock file that holds the sha256 of everything downloaded so far."""
+    """The lock file that holds the sha256 of every downloaded file."""
     return cache_dir() / "downloads.lock.json"

@@ -1,4 +1,4 @@
-"""Downloading: a file comes whole and verified, or not at all.
+"""Downloading: a file is stored whole and verified, or not at all.
 
 No checksum is published for most of what is fetched here, so the sha256 of a first download is
 recorded in a lock file, and every later copy must have it.
@@ -16,9 +16,9 @@ from typing import Any, cast
 
 from ..errors import UserError
 
-#: Seconds without a byte from the server after which it counts as gone.
+#: Seconds without a byte from the server after which the download fails.
 TIMEOUT = 60
-#: Seconds after which what an interrupted process left behind is cleared away.
+#: Seconds after which the files of an interrupted process are deleted.
 _ABANDONED = 3600.0
 _CHUNK = 1 << 20
 
@@ -157,7 +157,7 @@ class _Bar:
 
 
 def _verify(path: Path, target: Path, url: str, known_hash: str | None, lock: Path) -> None:
-    """Check `path`, which is or becomes `target`, against what is known; record what is new."""
+    """Check `path`, which is or becomes `target`, against its known hashes; record a new file."""
     again = f"delete {target} if it is there, and run the command again"
     if known_hash is not None:
         algorithm, _, known = known_hash.partition(":")

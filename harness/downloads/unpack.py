@@ -117,7 +117,7 @@ def _check_archive(path: Path) -> None:
         )
 
 
-#: What the standard library raises on archives that are cut off or spoiled.
+#: What the standard library raises on truncated or damaged archives.
 _DAMAGE = (
     zipfile.BadZipFile,
     tarfile.TarError,

@@ -90,7 +90,7 @@ def noc(ious: np.ndarray, target: float) -> float:
     """NoC@target: mean number of clicks to reach an IoU; never counts as the budget, K.
 
     NaN when there is no trace. Success at exactly the last click and never reaching the target
-    give the same number here; `nof` tells them apart.
+    give the same number here; `nof` counts only the second.
 
     >>> noc(np.array([[0.5, 0.9, 0.8], [0.5, 0.6, 0.7]]), 0.9)
     2.5
@@ -228,12 +228,12 @@ class IoUCurves:
 
     @property
     def failed(self) -> np.ndarray:
-        """(N,) bool: the method spoiled the trace; it counts against the method."""
+        """(N,) bool: the method failed; the trace counts against the method."""
         return self.traces["status"].isin(list(METHOD_FAILURES)).to_numpy(bool)
 
     @property
     def scored(self) -> np.ndarray:
-        """(N,) bool: the trace counts. False where data or simulator failed: nobody's score."""
+        """(N,) bool: the trace counts. False where data or simulator failed."""
         return (self.traces["status"] == "ok").to_numpy(bool) | self.failed
 
 
@@ -275,12 +275,12 @@ def iou_curves(frame: pd.DataFrame, clicks: int, column: str = "iou") -> IoUCurv
     ]
 
     status = frame["status"].to_numpy(object)
-    spoiled = status != "ok"
+    failed_rows = status != "ok"
     endings = np.full(len(keys), "ok", object)
-    endings[trace[spoiled]] = status[spoiled]
+    endings[trace[failed_rows]] = status[failed_rows]
     traces["status"] = endings.tolist()
 
-    failed = spoiled & np.isin(status.astype(str), list(METHOD_FAILURES))
+    failed = failed_rows & np.isin(status.astype(str), list(METHOD_FAILURES))
     ended_at = np.full(len(keys), clicks + 1)
     np.minimum.at(ended_at, trace[failed], np.maximum(click[failed], 1))
     ious[np.arange(1, clicks + 1) >= ended_at[:, None]] = 0.0

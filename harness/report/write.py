@@ -38,9 +38,9 @@ def write_report(
 
     runs: run directories, or runs already loaded. formats: html (`index.html`, the page), and md,
     csv, tex of `leaderboard.*`.
-    metrics, intervals: what the tables show, as for `tables.measured_tables`; csv has everything.
+    metrics, intervals: what the tables show, as for `tables.measured_tables`; csv has all of it.
     published: show published numbers too, in tables of their own with the measured ones first;
-    with csv they go to `published.csv`. Figures are drawn always, as `write_figures` says.
+    with csv they go to `published.csv`. Figures are always drawn, see `write_figures`.
 
     Needs neither images nor torch nor ray. Raises UserError when the runs cannot be read or
     compared, for an unknown format, and when the folder cannot be written.

@@ -1,4 +1,4 @@
-"""Whoever draws the box and says no more: the user of `isegbench label`."""
+"""A user who draws the box and never corrects: the user of `isegbench label`."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ class GivenBox(Simulator):
 
     def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
         if opening != "box":
-            raise SimulatorError(f"a box is all that is given; the opening {opening!r} needs more")
+            raise SimulatorError(f"only a box is given; the opening {opening!r} needs more")
         return opening_clicks(opening, instance.mask, rng)
 
     def correct(

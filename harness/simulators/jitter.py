@@ -14,7 +14,7 @@ class Jittered(Simulator):
     """Displaces every click of another simulator, openings included.
 
     A click lands on a pixel drawn uniformly from those within `radius` pixels (Euclidean) of
-    where it was meant, inside the image. Its kind stays what the user meant, even where it now
+    the intended pixel, inside the image. Its kind does not change, even where it now
     falls on the wrong side of a boundary. Raises UserError for a negative radius.
     """
 

@@ -33,13 +33,13 @@ class LargestComponent(Simulator):
         clicks: Sequence[Click],
         rng: np.random.Generator,
     ) -> Click | None:
-        missed, spilled = (largest(region) for region in errors(mask, instance.mask))
-        missed_pixels, spilled_pixels = np.count_nonzero(missed), np.count_nonzero(spilled)
-        if missed_pixels == 0 and spilled_pixels == 0:
+        false_negatives, false_positives = map(largest, errors(mask, instance.mask))
+        negatives, positives = map(np.count_nonzero, (false_negatives, false_positives))
+        if negatives == 0 and positives == 0:
             return None
-        if missed_pixels > spilled_pixels:
-            return Click(*innermost(missed)[1], "positive")
-        return Click(*innermost(spilled)[1], "negative")
+        if negatives > positives:
+            return Click(*innermost(false_negatives)[1], "positive")
+        return Click(*innermost(false_positives)[1], "negative")
 
 
 def largest(region: np.ndarray) -> np.ndarray:

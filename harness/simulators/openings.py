@@ -6,7 +6,8 @@ import numpy as np
 
 from ..errors import SimulatorError, nearest
 from ..types import OBJECT, Click
-from .distance.region import Distance, bounding_box, innermost
+from .distance.region import bounding_box, innermost
+from .rule import Distance
 
 #: The kinds of clicks of each opening, in the order in which they are placed.
 OPENINGS: dict[str, tuple[str, ...]] = {
@@ -42,8 +43,7 @@ def _box(target: np.ndarray, rng: np.random.Generator, distance: Distance) -> li
     box = bounding_box(target)
     if box is None:
         raise SimulatorError("no object to draw a box around")
-    top, bottom, left, right = box
-    return [Click(top, left, "corner"), Click(bottom, right, "corner")]
+    return [Click(box.top, box.left, "corner"), Click(box.bottom, box.right, "corner")]
 
 
 def _inside_outside(

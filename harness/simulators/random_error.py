@@ -30,17 +30,17 @@ class RandomError(Simulator):
         clicks: Sequence[Click],
         rng: np.random.Generator,
     ) -> Click | None:
-        missed, spilled = errors(mask, instance.mask)
+        false_negatives, false_positives = errors(mask, instance.mask)
         height, width = mask.shape
         for y, x in clicked_pixels(clicks):
             if 0 <= y < height and 0 <= x < width:
-                missed[y, x] = spilled[y, x] = False
-        missed_pixels, spilled_pixels = np.count_nonzero(missed), np.count_nonzero(spilled)
-        if missed_pixels == 0 and spilled_pixels == 0:
+                false_negatives[y, x] = false_positives[y, x] = False
+        negatives, positives = map(np.count_nonzero, (false_negatives, false_positives))
+        if negatives == 0 and positives == 0:
             return None
-        if missed_pixels > spilled_pixels:
-            return Click(*_draw(missed, rng), "positive")
-        return Click(*_draw(spilled, rng), "negative")
+        if negatives > positives:
+            return Click(*_draw(false_negatives, rng), "positive")
+        return Click(*_draw(false_positives, rng), "negative")
 
 
 def _draw(region: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:

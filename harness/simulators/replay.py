@@ -16,7 +16,7 @@ _SEPARATES = ("method", "simulator", "seed")
 
 
 class Replay(Simulator):
-    """Plays the clicks of a CSV or Parquet file, in order, until they are used up.
+    """Plays the clicks of a CSV or Parquet file, in order, until none is left.
 
     Columns: instance, y, x (pixels), kind; a row a click. `dataset` is matched when present,
     `click` gives the order when present (else the order of rows). Traces of a run are such a
@@ -36,15 +36,15 @@ class Replay(Simulator):
 
     def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
         recorded = self._recorded(instance)
-        wanted = OPENINGS.get(opening)
-        if wanted is None:
+        required = OPENINGS.get(opening)
+        if required is None:
             raise SimulatorError(f"cannot replay an opening called {opening!r}")
-        clicks = recorded[: len(wanted)]
-        if sorted(click.kind for click in clicks) != sorted(wanted):
+        clicks = recorded[: len(required)]
+        if sorted(click.kind for click in clicks) != sorted(required):
             found = ", ".join(click.kind for click in clicks) or "none"
             raise SimulatorError(
-                f"{self._path}: the opening {opening!r} needs the clicks {', '.join(wanted)}, but "
-                f"instance {instance.name} begins with: {found}"
+                f"{self._path}: the opening {opening!r} needs the clicks {', '.join(required)}, "
+                f"but instance {instance.name} begins with: {found}"
             )
         return list(clicks)
 

@@ -39,8 +39,8 @@ def exclusive(directory: Path) -> Iterator[None]:
 def admit(directory: Path, planned: Manifest) -> None:
     """Write the manifest of a new run, or check that an existing one may be resumed with this.
 
-    The protocol, the package's version, what is kept of a trace, and whatever is said of a method
-    or data set of the same name must be equal; methods and data sets may be added, and more or
+    The protocol, the package's version, what is kept of a trace, and the entries of a method or
+    data set of the same name must be equal; methods and data sets may be added, and more or
     fewer instances planned. Raises UserError that shows every difference.
     """
     recorded = refuse_other_run(directory, planned)

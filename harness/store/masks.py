@@ -1,8 +1,8 @@
 """Masks as COCO run lengths, and the masks that a run keeps in DIR/masks.
 
-While a run computes, every finished mask is a line of `masks.jsonl`, on disk before its trace is,
-so that a trace that is there always has its mask. From that file come COCO files, one for each
-data set and method, that `pycocotools.coco.COCO` opens.
+During a run every finished mask is written as a line of `masks.jsonl` before its trace is written,
+so that every trace on disk has its mask. The COCO files, one for each data set and method, are made
+from `masks.jsonl`; `pycocotools.coco.COCO` opens them.
 """
 
 import json
@@ -46,8 +46,30 @@ def decode_mask(mask: EncodedMask) -> np.ndarray:
     return coco.decode(_run_lengths(mask)).astype(bool)  # pyright: ignore
 
 
+def coco_annotation(
+    mask: EncodedMask, number: Any, image_id: Any, category_id: Any
+) -> dict[str, Any]:
+    """One mask as a COCO annotation: compressed run lengths, `area` and `bbox`.
+
+    >>> coco_annotation(encode_mask(np.eye(2, dtype=bool)), 1, 7, 3)["bbox"]
+    [0.0, 0.0, 2.0, 2.0]
+    """
+    from pycocotools import mask as coco
+
+    runs: Any = _run_lengths(mask)
+    return {
+        "id": number,
+        "image_id": image_id,
+        "category_id": category_id,
+        "iscrowd": 0,
+        "segmentation": runs,
+        "area": int(coco.area(runs)),
+        "bbox": [float(value) for value in coco.toBbox(runs)],
+    }
+
+
 def append_masks(directory: Path, traces: Iterable[Trace]) -> None:
-    """Write the masks of traces that have one, to the disk itself, behind those already there."""
+    """Append the masks of traces that have one, and wait until they are on disk."""
     lines = [_line(trace, trace.mask) for trace in traces if trace.mask is not None]
     if not lines:
         return
@@ -55,7 +77,7 @@ def append_masks(directory: Path, traces: Iterable[Trace]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(path, "ab") as file:
-            # A death may have left half a line; it must not spoil the one that follows.
+            # A killed process may have left half a line; the next line must stay readable.
             if file.tell() and not _ends_a_line(path):
                 file.write(b"\n")
             file.write("".join(lines).encode("utf-8"))
@@ -67,31 +89,31 @@ def append_masks(directory: Path, traces: Iterable[Trace]) -> None:
 
 def read_masks(directory: Path) -> Iterator[tuple[tuple, EncodedMask]]:
     """(trace's key, mask) of all masks of a run; of a trace computed twice, the newer one."""
-    places = mask_places(directory)
-    if places:
+    offsets = mask_offsets(directory)
+    if offsets:
         with open(Path(directory) / FOLDER / LINES, "rb") as file:
-            for key, place in places.items():
-                yield key, mask_at(file, place)
+            for key, offset in offsets.items():
+                yield key, read_mask(file, offset)
 
 
-def mask_places(directory: Path) -> dict[tuple, int]:
-    """{trace's key: where in DIR/masks/masks.jsonl its newest mask begins, in bytes}."""
+def mask_offsets(directory: Path) -> dict[tuple, int]:
+    """{trace's key: the byte offset of its newest mask in DIR/masks/masks.jsonl}."""
     path = Path(directory) / FOLDER / LINES
     found: dict[tuple, int] = {}
     if path.exists():
-        place = 0
+        offset = 0
         with open(path, "rb") as file:
             for line in file:
-                # Half a line: its trace was not written either, and has been computed again.
+                # Half a line: its trace was not written either and is computed again.
                 with suppress(ValueError, KeyError, TypeError):
-                    found[_key_and_mask(line)[0]] = place
-                place += len(line)
+                    found[_key_and_mask(line)[0]] = offset
+                offset += len(line)
     return found
 
 
-def mask_at(file: BinaryIO, place: int) -> EncodedMask:
-    """The mask that begins at a place in the open masks.jsonl."""
-    file.seek(place)
+def read_mask(file: BinaryIO, offset: int) -> EncodedMask:
+    """The mask at a byte offset of the open masks.jsonl."""
+    file.seek(offset)
     return _key_and_mask(file.readline())[1]
 
 
@@ -127,29 +149,14 @@ def _coco(
     members: list[tuple[tuple, EncodedMask]],
     image_of: dict[tuple[str, str], str],
 ) -> dict[str, Any]:
-    from pycocotools import mask as coco
-
     images: dict[str, dict[str, Any]] = {}
     annotations = []
     for number, ((_, _, simulator, seed, instance), mask) in enumerate(members, start=1):
         name: str = image_of.get((dataset, instance)) or instance
         size = {"height": mask.height, "width": mask.width}
         image = images.setdefault(name, {"id": len(images) + 1, "file_name": name, **size})
-        encoded = _run_lengths(mask)
-        annotations.append(
-            {
-                "id": number,
-                "image_id": image["id"],
-                "category_id": 1,
-                "iscrowd": 0,
-                "segmentation": encoded,
-                "area": int(coco.area(encoded)),  # pyright: ignore
-                "bbox": [float(value) for value in coco.toBbox(encoded)],  # pyright: ignore
-                "instance": instance,
-                "simulator": simulator,
-                "seed": seed,
-            }
-        )
+        extra = {"instance": instance, "simulator": simulator, "seed": seed}
+        annotations.append(coco_annotation(mask, number, image["id"], 1) | extra)
     return {
         "info": {"description": "final masks of isegbench", "dataset": dataset, "method": method},
         "images": list(images.values()),

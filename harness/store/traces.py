@@ -1,4 +1,4 @@
-"""The run directory: append-only traces that survive any kind of death, and can be resumed."""
+"""The run directory: append-only traces that survive a crash at any time, and can be resumed."""
 
 import io
 import json
@@ -49,8 +49,8 @@ class Store:
     """The only writer of a run directory's results.
 
     Traces are kept for at most `flush_seconds` and then written as one new file, whole, under a
-    name nobody else can have, by a thread of their own: who adds does not wait for the disk, but
-    for `flush_seconds` of 0. Use as a context manager: leaving it writes what is left.
+    name that no other process uses, by a thread of its own: `add` does not wait for the disk,
+    unless `flush_seconds` is 0. Use as a context manager: leaving it writes what is left.
     """
 
     def __init__(self, directory: Path, flush_seconds: float = 0.1) -> None:
@@ -76,7 +76,7 @@ class Store:
         merge(self.directory)
 
     def add(self, trace: Trace) -> None:
-        """Keep a finished trace; it is on disk within `flush_seconds`, come another or not.
+        """Keep a finished trace; it is on disk within `flush_seconds`, with or without another.
 
         Raises UserError when this or an earlier one cannot be written.
         """
@@ -224,12 +224,12 @@ def _combined(columns: list[np.ndarray]) -> np.ndarray:
     combined = np.zeros(len(columns[0]), np.int64)
     size = 1
     for codes in columns:
-        many = int(codes.max(initial=0)) + 1
-        if size * many >= 2**62:
+        count = int(codes.max(initial=0)) + 1
+        if size * count >= 2**62:
             combined = np.unique(combined, return_inverse=True)[1]
             size = int(combined.max(initial=0)) + 1
-        combined = combined * many + codes
-        size *= many
+        combined = combined * count + codes
+        size *= count
     return combined
 
 
@@ -250,7 +250,7 @@ def finished(directory: Path, retry_failures: bool = False) -> set[tuple]:
 def merge(directory: Path) -> None:
     """Write the small trace files of a run as one, where there is room for that.
 
-    A death in between leaves both, read once.
+    A crash in between leaves both; their traces are read once.
     """
     small = [path for path in trace_files(directory) if _rows_in(path) <= _SMALL_ROWS]
     if len(small) > 1:
@@ -258,7 +258,7 @@ def merge(directory: Path) -> None:
         try:
             _write(Path(directory) / "traces", table)
         except UserError:
-            # Nothing is lost, and who has something new to write will say that it cannot.
+            # Nothing is lost, and the next `add` that cannot write raises the error.
             return
         for path in small:
             path.unlink()
@@ -285,7 +285,7 @@ def _read(paths: list[Path], columns: list[str] | None = None) -> pa.Table:
 
 
 def _read_one(path: Path, columns: list[str] | None) -> pa.Table:
-    # Instances' names come again and again; as a dictionary they are read once.
+    # Instances' names are repeated; as a dictionary each is read once.
     table = pq.read_table(path, columns=columns, read_dictionary=["instance"])
     wanted = SCHEMA if columns is None else _part(columns)
     if columns is None and BOUNDARY_IOU.name in table.column_names:
@@ -305,7 +305,7 @@ def _unreadable(path: Path, error: Exception) -> str:
 def _once(tables: list[pa.Table]) -> pa.Table:
     """Concatenate; of a trace that stands in several tables keep one, rather one that is ok.
 
-    A trace is in two files after a death while merging (equal rows), or when a failure has been
+    A trace is in two files after a crash while merging (equal rows), or when a failure has been
     tried again.
     """
     # A file all of whose traces failed early has no boundary IoU: there it is null.
@@ -327,7 +327,7 @@ def _once(tables: list[pa.Table]) -> pa.Table:
 
 
 def _write(folder: Path, table: pa.Table) -> None:
-    """One new trace file, under a name that sorts by time and that nobody else can have."""
+    """One new trace file, under a name that sorts by time and that no other process uses."""
     buffer = io.BytesIO()
     plain = SCHEMA.append(BOUNDARY_IOU) if BOUNDARY_IOU.name in table.column_names else SCHEMA
     pq.write_table(table.cast(plain), buffer)

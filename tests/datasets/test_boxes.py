@@ -13,6 +13,7 @@ from PIL import Image
 from isegbench.datasets.boxes import pixels_of
 from isegbench.harness.errors import DataError, UserError
 from isegbench.harness.registry import datasets
+from isegbench.harness.types import Box
 
 HUNDREDTHS = st.integers(-500, 2000).map(lambda n: n / 100)
 
@@ -29,7 +30,7 @@ def test_a_box_covers_every_pixel_it_touches(x, y, wide, tall):
 
     rows, columns = touched(y, tall, height), touched(x, wide, width)
     if rows and columns:
-        expected = (rows[0], columns[0], rows[-1], columns[-1])
+        expected = Box(rows[0], columns[0], rows[-1], columns[-1])
         assert pixels_of([x, y, wide / 100, tall / 100], height, width) == expected
     else:
         with pytest.raises(DataError, match="outside"):

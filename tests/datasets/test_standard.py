@@ -112,7 +112,7 @@ def _spoil_mask(root: Path) -> None:
 
 SPOILERS = {
     "truncated image": (lambda root: _half(root / "GrabCut/data_GT/a.JPG"), "truncated"),
-    "truncated mask": (lambda root: _half(root / "GrabCut/boundary_GT/a.bmp"), "truncated"),
+    "truncated mask": (lambda root: _half(root / "GrabCut/boundary_GT/a.bmp"), "damaged"),
     "empty image": (lambda root: (root / "GrabCut/data_GT/a.JPG").write_bytes(b""), "empty"),
     "no image": (lambda root: (root / "GrabCut/data_GT/a.JPG").unlink(), "No such file"),
     "not an image": (

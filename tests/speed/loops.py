@@ -9,7 +9,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import torch
-from reference import reference_click, reference_iou, reference_opening
+from reference import reference_iou, reference_opening
 
 from isegbench.harness.engine import score
 from isegbench.harness.engine.loop import Engine
@@ -19,6 +19,7 @@ from isegbench.harness.engine.wrapped_method import WrappedMethod
 from isegbench.harness.method import Method, Session
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.simulators.openings import opening_clicks
+from isegbench.harness.simulators.rule import next_click
 from isegbench.harness.types import Instance, InstanceRef, Trace
 
 #: In the order of the work.
@@ -152,7 +153,7 @@ def sequential(
             if len(clicks) >= budget or not method.corrections:
                 break
             with clock.on("simulate"):
-                click = reference_click(mask, instance.mask, clicks)
+                click = next_click(mask, instance.mask, clicks)
             if click is None:
                 break
             clicks.append(click)

@@ -15,13 +15,14 @@ import cv2
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from reference import reference_click, reference_iou
+from reference import reference_iou
 from subjects import instances
 
 from isegbench.harness.method import Session
 from isegbench.harness.metrics.scores import iou
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
+from isegbench.harness.simulators.rule import next_click
 from isegbench.harness.types import Click, Instance
 
 REPETITIONS = 3
@@ -85,7 +86,7 @@ def measure(many: int = 6) -> dict[str, dict[str, float]]:
 
         def plain(case: Case = case, truth: np.ndarray = truth) -> tuple:
             score = reference_iou(case.mask, truth)
-            return score, reference_click(case.mask, truth, case.clicks)
+            return score, next_click(case.mask, truth, case.clicks)
 
         def ours(case: Case = case, truth: np.ndarray = truth) -> tuple:
             score = iou(case.mask, truth)

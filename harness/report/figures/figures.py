@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from .styles import Look
+from .styles import Style
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,16 +20,16 @@ _CROWDED = 6
 
 
 def curves_figure(
-    means: pd.DataFrame, datasets: Sequence[str], look: Mapping[str, Look], clicks: int
+    means: pd.DataFrame, datasets: Sequence[str], style: Mapping[str, Style], clicks: int
 ) -> "Figure":
     """Mean IoU against clicks, with a band where intervals are known.
 
     means: as `curves.line_curves` gives it. clicks: the budget, the end of the x axes.
     """
-    figure, panels = _panels(means, datasets, look)
+    figure, panels = _panels(means, datasets, style)
     for panel, dataset in zip(panels, datasets, strict=False):
         chosen = means.loc[means["dataset"] == dataset]
-        _draw_lines(panel, chosen, "mean_iou", look, clicks)
+        _draw_lines(panel, chosen, "mean_iou", style, clicks)
         lowest = 100 * min(chosen["mean_iou"], default=0.0)
         panel.set_ylim(max(0.0, 5 * math.floor(lowest / 5) - 2), 101)
         panel.set_ylabel("mean IoU (%)", fontsize=9)
@@ -40,7 +40,7 @@ def curves_figure(
 def success_figure(
     shares: pd.DataFrame,
     datasets: Sequence[str],
-    look: Mapping[str, Look],
+    style: Mapping[str, Style],
     clicks: int,
     target: float,
 ) -> "Figure":
@@ -48,9 +48,9 @@ def success_figure(
 
     shares: as `curves.line_curves` gives it for this target.
     """
-    figure, panels = _panels(shares, datasets, look)
+    figure, panels = _panels(shares, datasets, style)
     for panel, dataset in zip(panels, datasets, strict=False):
-        _draw_lines(panel, shares.loc[shares["dataset"] == dataset], "share", look, clicks)
+        _draw_lines(panel, shares.loc[shares["dataset"] == dataset], "share", style, clicks)
         panel.set_ylim(-2, 102)
         panel.set_ylabel(f"instances at IoU {100 * target:g} % (%)", fontsize=9)
         _frame_clicks(panel, dataset, clicks)
@@ -58,20 +58,24 @@ def success_figure(
 
 
 def speed_figure(
-    points: pd.DataFrame, datasets: Sequence[str], look: Mapping[str, Look], metric: str, time: str
+    points: pd.DataFrame,
+    datasets: Sequence[str],
+    style: Mapping[str, Style],
+    metric: str,
+    time: str,
 ) -> "Figure":
     """Clicks needed against time: the nearer to the lower left, the better.
 
     points: `dataset, method, seconds, noc, low, high` (NaN without an interval). metric: what noc
     is, such as NoC@90. time: what the seconds are, for the axis.
     """
-    figure, panels = _panels(points, datasets, look)
+    figure, panels = _panels(points, datasets, style)
     for panel, dataset in zip(panels, datasets, strict=False):
         here = points.loc[points["dataset"] == dataset]
         panel.set_xlim(here["seconds"].min() / 1.8, here["seconds"].max() * 1.8)
         panel.set_xscale("log")
         for row in here.to_dict("records"):
-            one = look[row["method"]]
+            one = style[row["method"]]
             if not math.isnan(row["low"]):
                 ends = [row["low"], row["high"]]
                 panel.plot([row["seconds"]] * 2, ends, color=one.colour, linewidth=1.2)
@@ -164,7 +168,7 @@ def _root_scale() -> Any:
 
 
 def _panels(
-    values: pd.DataFrame, datasets: Sequence[str], look: Mapping[str, Look]
+    values: pd.DataFrame, datasets: Sequence[str], style: Mapping[str, Style]
 ) -> tuple["Figure", Any]:
     """A figure with a panel per data set, and the legend of the methods that are in it."""
     from matplotlib.figure import Figure
@@ -172,7 +176,7 @@ def _panels(
     columns = 2 if len(datasets) == 4 else min(len(datasets), 3)
     rows = -(-len(datasets) // columns)
     present = set(values["method"])
-    methods = [name for name in look if name in present]
+    methods = [name for name in style if name in present]
     labels = [wrapped(name, 34) for name in methods]
     width = 3.3 * columns + (1.4 if columns == 1 else 0.4)
     longest = max((len(line) for label in labels for line in label.split("\n")), default=0)
@@ -183,7 +187,7 @@ def _panels(
     panels = figure.subplots(rows, columns, squeeze=False).ravel()
     for panel in panels[len(datasets) :]:
         panel.set_visible(False)
-    handles = [_line(panels[0], look[name], [], []) for name in methods]
+    handles = [_line(panels[0], style[name], [], []) for name in methods]
     if handles:
         figure.legend(
             handles,
@@ -198,9 +202,9 @@ def _panels(
 
 
 def _draw_lines(
-    panel: "Axes", lines: pd.DataFrame, column: str, look: Mapping[str, Look], clicks: int
+    panel: "Axes", lines: pd.DataFrame, column: str, style: Mapping[str, Style], clicks: int
 ) -> None:
-    present = [name for name in look if name in set(lines["method"])]
+    present = [name for name in style if name in set(lines["method"])]
     every = 4 if len(present) >= _CROWDED and clicks > 8 else 1
     # Drawn last to first, so that where lines meet the first method stays on top.
     for number, name in reversed(list(enumerate(present))):
@@ -212,11 +216,11 @@ def _draw_lines(
                     x,
                     100 * line["low"].to_numpy(),
                     100 * line["high"].to_numpy(),
-                    color=look[name].colour,
+                    color=style[name].colour,
                     alpha=0.15,
                     linewidth=0,
                 )
-            _line(panel, look[name], x, y, every=(number % every, every))
+            _line(panel, style[name], x, y, every=(number % every, every))
 
 
 def _frame_clicks(panel: "Axes", dataset: str, clicks: int) -> None:
@@ -238,21 +242,21 @@ def _frame(panel: "Axes", dataset: str) -> None:
 
 def _line(
     panel: "Axes",
-    look: Look,
+    style: Style,
     x: Any,
     y: Any,
     marker: str = "",
     size: float = 4.5,
     every: tuple[int, int] = (0, 1),
 ) -> Any:
-    marker = marker or look.marker
+    marker = marker or style.marker
     return panel.plot(
         x,
         y,
-        color=look.colour,
+        color=style.colour,
         marker=marker,
-        linestyle=(0, look.dash) if look.dash else "-",
-        linewidth=look.width,
+        linestyle=(0, style.dash) if style.dash else "-",
+        linewidth=style.width,
         markersize=size * (1.3 if marker in ("P", "X") else 1.0),
         markeredgecolor="white",
         markeredgewidth=0.5,

@@ -1,4 +1,4 @@
-"""The figures of a report as files: PNG to look at, SVG for the web, PDF for a paper."""
+"""The figures of a report as files: PNG to view, SVG for the web, PDF for a paper."""
 
 import io
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from ...store.timing import seconds_per_click
 from ..results.curves import BY, Bands, line_curves, noc_distribution, prediction_seconds
 from ..results.runs import Results
 from .figures import curves_figure, distribution_figure, speed_figure, success_figure
-from .styles import looks
+from .styles import styles
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -52,7 +52,7 @@ def write_figures(folder: Path, results: Results, lines: Lines) -> dict[str, str
     that stopped below IoU 90 %.
     """
     stop_at, clicks = results.protocol.stop_at, results.protocol.clicks
-    look = looks(results.methods)
+    style = styles(results.methods)
     if stop_at is None or stop_at >= TARGET:
         _write_success(folder, results, lines)
     datasets = _in_order(results, lines.means)
@@ -60,26 +60,26 @@ def write_figures(folder: Path, results: Results, lines: Lines) -> dict[str, str
         return {}
     drawn = {name: f"curves-{stem}" for name, stem in file_names(results.datasets).items()}
     for name in datasets:
-        figure = curves_figure(lines.means, [name], look, clicks)
+        figure = curves_figure(lines.means, [name], style, clicks)
         # Of a single data set the figure of all is the same one.
         _save(folder, [drawn[name]] + ["curves"] * (len(datasets) == 1), figure)
     if len(datasets) > 1:
-        _save(folder, ["curves"], curves_figure(lines.means, datasets, look, clicks))
+        _save(folder, ["curves"], curves_figure(lines.means, datasets, style, clicks))
     return {name: drawn[name] for name in datasets}
 
 
 def _write_success(folder: Path, results: Results, lines: Lines) -> None:
-    look, clicks = looks(results.methods), results.protocol.clicks
+    style, clicks = styles(results.methods), results.protocol.clicks
     datasets = _in_order(results, lines.shares)
     if not datasets:
         return
-    _save(folder, ["success"], success_figure(lines.shares, datasets, look, clicks, TARGET))
+    _save(folder, ["success"], success_figure(lines.shares, datasets, style, clicks, TARGET))
     figure = distribution_figure(lines.counts, datasets, list(results.methods), TARGET)
     _save(folder, ["noc"], figure)
     timed = _in_order(results, lines.points)
     if timed:
         metric, time = f"NoC@{100 * TARGET:g}", lines.time
-        _save(folder, ["speed"], speed_figure(lines.points, timed, look, metric, time))
+        _save(folder, ["speed"], speed_figure(lines.points, timed, style, metric, time))
 
 
 def _in_order(results: Results, frame: pd.DataFrame) -> list[str]:

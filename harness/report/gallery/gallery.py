@@ -129,7 +129,8 @@ def write_gallery(
 
     `sheet-worst-M.png`, `sheet-best-M.png` and `sheet-different-M-M2.png`, with a strip of each
     of their instances, `strip-KIND-NN-...png`. The whole trace of each instance goes to
-    DIR/report/traces, where the report page finds it. say: told of each file as it is written.
+    DIR/report/traces, where the report page finds it. say: called with each file once it
+    is written.
 
     Traces hold clicks, not masks: methods run again on the recorded clicks, so the images and
     weights must be here. Raises UserError when they are not, and as `choose`.
@@ -235,9 +236,9 @@ def _tile(choice: Choice, shown: Replayed, all_shown: Sequence[Replayed]) -> Til
     step = _step_at(shown, _telling_click(all_shown))
     clicks, _, score = step
     method = f"{shown.method}: " if len(all_shown) > 1 else ""
-    many = "click" if len(clicks) == 1 else "clicks"
+    noun = "click" if len(clicks) == 1 else "clicks"
     caption = (
-        f"{choice.dataset}, {choice.instance}\n{method}IoU {score:.3f} after {len(clicks)} {many}"
+        f"{choice.dataset}, {choice.instance}\n{method}IoU {score:.3f} after {len(clicks)} {noun}"
     )
     return Tile(shown.instance.image, shown.instance.mask, step, caption)
 
@@ -268,7 +269,7 @@ def _strip(shown: Replayed) -> list[Tile]:
     wanted = sorted({n for n in STRIP if n in steps} | {min(steps), last})
     tiles = [Tile(what.image, what.mask, None, f"{shown.method}\ntruth")]
     for number in wanted:
-        many = "click" if number == 1 else "clicks"
-        caption = f"{number} {many}\nIoU {steps[number][2]:.3f}"
+        noun = "click" if number == 1 else "clicks"
+        caption = f"{number} {noun}\nIoU {steps[number][2]:.3f}"
         tiles.append(Tile(what.image, what.mask, steps[number], caption))
     return tiles

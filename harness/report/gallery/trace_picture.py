@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 #: Clicks so far, the mask (H, W) bool or None before the first prediction, its IoU or None.
 PictureStep = tuple[Sequence[Click], np.ndarray | None, float | None]
 
-#: Colour and shape of each kind of click: shapes tell them apart without colour.
+#: Colour and shape of each kind of click: without colour the shapes differ.
 MARKS = {
     "positive": ("#1b9e3f", "o"),
     "negative": ("#d7191c", "s"),

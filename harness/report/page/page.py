@@ -11,7 +11,7 @@ from ...files import write_whole
 from ...metrics import scores
 from ...store.manifest import Manifest, read_manifest
 from ...types import KINDS, TRACE_KEY
-from ..figures.styles import looks
+from ..figures.styles import styles
 from ..figures.write_figures import Lines
 from ..gallery.trace_picture import trace_picture_name
 from ..results.failures import read_messages
@@ -101,7 +101,7 @@ def _blocks(
 
 
 def _names(results: Results, manifests: list[tuple[Path, Manifest]]) -> dict[str, Any]:
-    look = looks(results.methods)
+    style = styles(results.methods)
     owners = {
         (method, dataset): str(folder)
         for folder, manifest in reversed(manifests)
@@ -118,11 +118,11 @@ def _names(results: Results, manifests: list[tuple[Path, Manifest]]) -> dict[str
         "methods": [
             {
                 "name": name,
-                "colour": look[name].colour,
-                "dark": look[name].dark_colour,
-                "dash": [round(look[name].width * part, 2) for part in look[name].dash],
-                "width": look[name].width,
-                "marker": look[name].marker,
+                "colour": style[name].colour,
+                "dark": style[name].dark_colour,
+                "dash": [round(style[name].width * part, 2) for part in style[name].dash],
+                "width": style[name].width,
+                "marker": style[name].marker,
                 "bound": entry.sees_truth,
             }
             for name, entry in results.methods.items()

@@ -1,4 +1,4 @@
-"""What the report page knows of each trace, packed small: a little JSON and one block of bytes."""
+"""The data of each trace for the report page, packed: a little JSON and one block of bytes."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ from ..results.runs import Results
 
 #: IoU targets in percent that the page offers for NoC and success.
 TARGETS = (80, 85, 90, 95)
-#: What a trace's status byte says: 0 for no such trace, then 1 + the place in this list.
+#: The meaning of a trace's status byte: 0 for no such trace, then 1 + the place in this list.
 STATUSES = ("ok", "method-failed", "timed-out", "worker-died", "simulator-failed", "data-failed")
 #: A page of more clicks than this leaves out where they are: it would take seconds to open.
 MOST_CLICKS = 2_000_000

@@ -48,10 +48,10 @@ def leaderboard(
     beside it, its 95% bootstrap interval (`statistics.mean_interval`, drawing whole images),
     equal for equal traces. Then `timed_on` (device and number of instances of SPC);
     `instances` and `images` (distinct ones scored), `traces` (finished, of any status), `planned`
-    (traces the run is to have), `failures` (traces the method spoiled; they count against it),
-    `excluded` (traces where data or simulator failed; they count for nobody); `chosen` of the
+    (traces the run is to have), `failures` (traces on which the method failed; they count
+    against it), `excluded` (traces where data or simulator failed; not scored); `chosen` of the
     `available` instances of the data set as published and why (`subset`, "" for all); what the
-    manifest says of the method: `sees_truth, corrections, opening, weights, weights_sha256,
+    manifest records of the method: `sees_truth, corrections, opening, weights, weights_sha256,
     trained_on, contaminated` (trained on this data set), `departures`.
 
     Rows are sorted by data set, in the manifest's order, then best first: by NoC@90, then mIoU@20.
@@ -122,7 +122,7 @@ def _values(
 ) -> dict[str, float]:
     """The metrics of one row, each with its interval.
 
-    scored: the row's traces that count. A run stopped at an IoU says nothing about higher
+    scored: the row's traces that count. A run stopped at an IoU gives no information about higher
     targets, nor about the mean after a number of clicks.
     """
     mine = ious[scored]

@@ -221,7 +221,7 @@ def curves_of(results: Results, column: str = "iou") -> scores.IoUCurves:
 def images_of(results: Results, traces: pd.DataFrame) -> np.ndarray:
     """The image of each trace, (N,) int64; numbers are equal where data set and image are.
 
-    traces: with the columns dataset and instance. Where a run does not say, an instance is an
+    traces: with the columns dataset and instance. Where a run does not record it, an instance is an
     image of its own.
     """
     keys = ["dataset", "instance"]

@@ -16,7 +16,7 @@ _KEY = ["dataset", "simulator", "instance"]
 def comparison(results: Results, baseline: str, names: Sequence[str] = ("NoC@90",)) -> pd.DataFrame:
     """Every other method of some results against `baseline`, one row a data set and metric.
 
-    names: metrics as `metrics.parse_metric` knows them.
+    names: metrics that `scores.parse_metric` accepts.
 
     Columns: `dataset, simulator, metric, method, baseline, instances` (those that count for both),
     `value, baseline_value` (on these instances), `difference` (method less baseline; of NoF in
@@ -72,7 +72,7 @@ def _against(
             found = intervals.compare(
                 values, others, part["image"].to_numpy(), scores.lower_is_better(metric)
             )
-            # NoF is a count: a share of the instances says nothing a reader knows.
+            # NoF is a count: its mean per instance is not a usual number.
             scale = len(part) if metric.startswith("NoF") else 1
             numbers = [values.mean(), others.mean(), found.difference, found.low, found.high]
             counts = (found.wins, found.ties, found.losses)

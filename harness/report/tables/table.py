@@ -1,4 +1,4 @@
-"""Tables to be printed: what each cell says, what is bold, which notes stand below.
+"""Tables to be printed: the text of each cell, what is bold, which notes stand below.
 
 The formats (Markdown, LaTeX, the terminal) only spell these out.
 """
@@ -14,17 +14,17 @@ from ..results.leaderboard import HIGH, LOW, metric_columns
 
 DASH = "–"
 
-#: What a table shows unless told otherwise, of what the leaderboard has: the field's usual
-#: numbers, and those that a user has switched on. `all` shows everything.
+#: The columns a table shows by default, of those the leaderboard has: the field's usual
+#: numbers, and those that a user has switched on. `all` shows all of them.
 SHOWN = (
     *("NoC@85", "NoC@90", "NoF@90", "mIoU@1", "mIoU@3", "mIoU@5", "mIoU@10", "mIoU@20"),
     *("mBIoU@1", "mBIoU@5", "mBIoU@20", "SPC"),
 )
-#: Intervals from fewer images than this are too narrow to be believed, and tables say so.
+#: Intervals from fewer images than this are too narrow to be reliable, and tables carry a warning.
 FEW_IMAGES = 20
 #: The protocol that most papers share; tables remark on what departs from it.
 COMMON_SIMULATOR, COMMON_CLICKS = "largest-error", 20
-#: The group of methods that have learnt from nothing.
+#: The group of methods without training.
 UNTRAINED = "Without trained weights"
 
 #: What the numbers are, for the foot of a report.

@@ -1,4 +1,4 @@
-"""The leaderboard's files: Markdown, LaTeX and CSV, of one run or of many."""
+"""The leaderboard's files: Markdown, LaTeX and CSV, of one run or several."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -48,7 +48,7 @@ def write_tables(
 def merged_leaderboard(
     runs: Sequence[Run], allow_mixed: bool = False
 ) -> tuple[pd.DataFrame, list[Results]]:
-    """One leaderboard of many runs, and the results it is of.
+    """One leaderboard of several runs, and the results it is of.
 
     allow_mixed: runs that cannot stand in one table get rows, and later tables, of their own.
     Raises `runs.Incomparable` when there are any and it is not set.

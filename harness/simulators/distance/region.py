@@ -1,16 +1,16 @@
-"""Where the middle of an error is: distance transforms of what is wrong."""
+"""What is wrong with a mask, and the innermost pixel of a region."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from ...types import BACKGROUND, OBJECT, Click
+from ...types import BACKGROUND, OBJECT, Box, Click
+from ..rule import Distance
 from .deepest import Deepest
-from .transform import Distance
 
 
 def errors(mask: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(missed, spilled): (H, W) bool maps of false negatives and false positives.
+    """(false_negatives, false_positives): two (H, W) bool maps.
 
     mask: (H, W) bool. truth: (H, W) uint8 with 0, 1, and 255 where nothing counts as wrong.
     """
@@ -18,13 +18,13 @@ def errors(mask: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return (truth == OBJECT) > mask, mask & (truth == BACKGROUND)
 
 
-def bounding_box(region: np.ndarray) -> tuple[int, int, int, int] | None:
-    """(ymin, ymax, xmin, xmax), inclusive, of a (H, W) bool region; None when it is empty."""
+def bounding_box(region: np.ndarray) -> Box | None:
+    """The tight box of a (H, W) bool region; None when it is empty."""
     rows = np.flatnonzero(region.any(axis=1))
     if rows.size == 0:
         return None
     columns = np.flatnonzero(region[rows[0] : rows[-1] + 1].any(axis=0))
-    return int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])
+    return Box(int(rows[0]), int(columns[0]), int(rows[-1]), int(columns[-1]))
 
 
 def innermost(

@@ -1,63 +1,24 @@
 """Distance transforms of a part of a region, bit for bit those of the whole frame."""
 
 from functools import lru_cache
-from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-#: OpenCV's float32 transform, as RITM uses it, or SciPy's float64 one, as f-BRS does.
-Distance = Literal["opencv", "exact"]
+from ...types import Box
+from ..rule import Distance, distances
 
-# What Intel's IPP makes of a pixel depends on where it stands among 32 columns counted from the
-# left and 8 from the right, on the last columns being the last, and on where in memory it is
-# written. Found by comparing windows with whole frames; `_windows_agree` tries it once.
+# What Intel's IPP computes for a pixel depends on the pixel's column, counted from the left by 32
+# and from the right by 8, on whether the last columns are the last, and on the alignment of the
+# output in memory. Found by comparing windows with whole frames; `_windows_agree` checks it once.
 _FROM_LEFT, _FROM_RIGHT, _LAST = 32, 8, 40
 
-#: Up to this squared distance OpenCV's result is the root, rounded; its last bit is sure.
+#: For scoring on a GPU: up to this squared distance OpenCV's result is the rounded root.
 PLAIN = 36
 
 
-class Window(NamedTuple):
-    """Rows top to bottom and columns left to right of the frame, the ends not included."""
-
-    top: int
-    bottom: int
-    left: int
-    right: int
-
-    def grown(self, margin: int) -> "Window":
-        """The same with `margin` more pixels on every side; it may end outside the frame."""
-        top, bottom, left, right = self
-        return Window(top - margin, bottom + margin, left - margin, right + margin)
-
-    def moved(self, down: int, right: int) -> "Window":
-        """The same so many pixels further down and to the right."""
-        return Window(self.top + down, self.bottom + down, self.left + right, self.right + right)
-
-    def holds(self, y: int, x: int) -> bool:
-        """Whether a pixel is in it."""
-        return self.top <= y < self.bottom and self.left <= x < self.right
-
-    def within(self, other: "Window") -> "Window":
-        """What both have in common; they must overlap."""
-        return Window(
-            max(self.top, other.top),
-            min(self.bottom, other.bottom),
-            max(self.left, other.left),
-            min(self.right, other.right),
-        )
-
-    def slices(self, top: int, left: int) -> tuple[slice, slice]:
-        """To cut the window out of an array that begins at (top, left) of the frame."""
-        return (
-            slice(self.top - top, self.bottom - top),
-            slice(self.left - left, self.right - left),
-        )
-
-
-def depths(region: np.ndarray, window: Window, distance: Distance) -> np.ndarray:
+def depths(region: np.ndarray, window: Box, distance: Distance) -> np.ndarray:
     """How far the pixels of a window are from the nearest pixel outside the region.
 
     region: (H, W) uint8, 0 or 1; outside the image counts as outside. window: within the frame.
@@ -65,96 +26,81 @@ def depths(region: np.ndarray, window: Window, distance: Distance) -> np.ndarray
     in the window or beside it. Returns (h, w), float32, or float64 for "exact".
 
     The two distances differ only in how they break ties. OpenCV's precise transform is computed by
-    Intel's IPP where OpenCV was built with it and has one thread (or a small frame), and the last
-    bit of IPP's result depends on where a pixel lies in the frame and on the alignment of the
-    output in memory; that bit decides between pixels of equal distance. The released loops saw
-    whatever came; here it is pinned down to what the whole frame gives with one thread and 64-byte
-    alignment, so that a result depends on nothing but the masks, and agrees with the recorded
-    clicks of the released rule. Elsewhere OpenCV is exact and the first of equals wins.
+    Intel's IPP where OpenCV was built with it and has one thread (or a small frame). The last bit
+    of IPP's result depends on where a pixel lies in the frame and on the alignment of the output
+    in memory; that bit decides between pixels of equal distance. The released loops took the result
+    as it came. Here it is always the result for the whole frame with one thread and 64-byte
+    alignment (`rule.distances`), so that it depends on nothing but the masks and agrees with the
+    recorded clicks of the released rule. Without IPP, OpenCV is exact and the first of equals wins.
     """
     if distance == "exact":
-        return _exact(region, window)
+        # The padded frame's pixels are one further down and to the right.
+        padded = _part_of_padded(region, window.grown(1).moved(1, 1))
+        return np.asarray(distance_transform_edt(padded))[1:-1, 1:-1]
     single_thread()
     if _windows_agree():
         return _opencv(region, window)
-    whole = Window(0, region.shape[0], 0, region.shape[1])
-    return _opencv(region, whole)[window.slices(0, 0)]
+    return distances(region)[window.slices]
 
 
 def single_thread() -> None:
-    """Have OpenCV use one thread, as the released clicks were placed with."""
+    """Set OpenCV to one thread, with which the released clicks were placed."""
     if cv2.getNumThreads() != 1:
         cv2.setNumThreads(1)
 
 
-def _exact(region: np.ndarray, window: Window) -> np.ndarray:
-    padded, top, left = _padded(
-        region, window.top, window.bottom + 2, window.left, window.right + 2
-    )
-    return np.asarray(distance_transform_edt(padded))[window.slices(top - 1, left - 1)]
-
-
-def _opencv(region: np.ndarray, window: Window) -> np.ndarray:
+def _opencv(region: np.ndarray, window: Box) -> np.ndarray:
     """The transform of a window, written to memory as aligned as in the whole frame's."""
-    width = region.shape[1] + 2
+    inner = window.moved(1, 1)  # in the padded frame
+    frame_width = region.shape[1] + 2
     left = window.left // _FROM_LEFT * _FROM_LEFT
-    right = window.right + 2 + _LAST
-    right = min(width, right + (width - right) % _FROM_RIGHT)
-    top, bottom = window.top, window.bottom + 2
-    padded, _, _ = _padded(region, top, bottom, left, right)
-    found = _as_in_frame(bottom - top, right - left, width, top * width + left)
+    end = inner.right + 2 + _LAST
+    end = min(frame_width, end + (frame_width - end) % _FROM_RIGHT)
+    outer = Box(inner.top - 1, left, inner.bottom + 1, end - 1)
+    found = _aligned_as_in_frame(outer, frame_width)
+    padded = _part_of_padded(region, outer)
     cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE, dst=found)
-    return found[window.slices(top - 1, left - 1)]
+    return found[inner.moved(-outer.top, -outer.left).slices]
 
 
-def _padded(
-    region: np.ndarray, top: int, bottom: int, left: int, right: int
-) -> tuple[np.ndarray, int, int]:
-    """A part of the frame that has a row and column of zeros on every side; where it begins.
-
-    Coordinates are those of the padded frame, one more than the frame's.
-    """
+def _part_of_padded(region: np.ndarray, part: Box) -> np.ndarray:
+    """A part of the frame that has a row and a column of zeros on every side."""
     height, width = region.shape
-    padded = np.zeros((bottom - top, right - left), np.uint8)
-    rows, columns = max(top, 1), max(left, 1)
-    part = region[rows - 1 : min(bottom - 1, height), columns - 1 : min(right - 1, width)]
-    padded[rows - top :, columns - left :][: part.shape[0], : part.shape[1]] = part
-    return padded, top, left
+    padded = np.zeros((part.height, part.width), np.uint8)
+    inside = part.common(Box(1, 1, height, width))
+    padded[inside.moved(-part.top, -part.left).slices] = region[inside.moved(-1, -1).slices]
+    return padded
 
 
-def _as_in_frame(height: int, width: int, frame_width: int, start: int) -> np.ndarray:
-    """An uninitialised (height, width) float32 array, each row of which is aligned in memory as a
-    part of a frame that begins at a multiple of 64 bytes would be.
+def _aligned_as_in_frame(part: Box, frame_width: int) -> np.ndarray:
+    """An uninitialised (h, w) float32 array whose rows are aligned in memory as in the frame.
 
-    start: how many values of the frame come before the part.
+    The frame begins at a multiple of 64 bytes.
     """
     line = 16  # values of 4 bytes
-    step = width + (frame_width - width) % line
-    memory = np.empty(height * step + 2 * line, np.float32)
-    offset = (-memory.ctypes.data // 4 + start) % line
-    return memory[offset : offset + height * step].reshape(height, step)[:, :width]
+    step = part.width + (frame_width - part.width) % line
+    memory = np.empty(part.height * step + 2 * line, np.float32)
+    before = part.top * frame_width + part.left  # values of the frame before the part
+    offset = (-memory.ctypes.data // 4 + before) % line
+    rows = memory[offset : offset + part.height * step].reshape(part.height, step)
+    return rows[:, : part.width]
 
 
 @lru_cache(maxsize=1)
 def _windows_agree() -> bool:
-    """Whether this OpenCV gives windows the bits of the whole frame; tried once, on ellipses."""
+    """Whether this build of OpenCV gives windows the bits of the whole frame; on ellipses."""
     rng = np.random.default_rng(0)
     for height, width in ((203, 329), (180, 254)):
         frame = np.zeros((height, width), np.uint8)
         for y, x, a, b in rng.integers(5, (height, width, 90, 90), (9, 4)).tolist():
             cv2.ellipse(frame, (x, y), (a, b), a + b, 0, 360, 1, -1)
             cv2.ellipse(frame, (y, x), (b // 4, a // 3), a, 0, 360, 0, -1)
-        everything = Window(0, height, 0, width)
-        whole = _opencv(frame, everything)
+        whole = distances(frame)
         for top, left in rng.integers(0, (height - 41, width - 47), (12, 2)).tolist():
-            inner = Window(top, top + 41, left, left + 47)
-            expected = whole[inner.slices(0, 0)]
-            outer = inner.grown(int(expected.max())).within(everything)
-            found = _opencv(frame, outer)[inner.slices(outer.top, outer.left)]
+            inner = Box(top, left, top + 40, left + 46)
+            expected = whole[inner.slices]
+            outer = inner.grown(int(expected.max())).common(Box(0, 0, height - 1, width - 1))
+            found = _opencv(frame, outer)[inner.moved(-outer.top, -outer.left).slices]
             if not np.array_equal(found, expected):
                 return False
-        squares = np.rint(whole.astype(np.float64) ** 2)
-        near = squares <= PLAIN
-        if not np.array_equal(whole[near], np.sqrt(squares[near].astype(np.float32))):
-            return False
     return True

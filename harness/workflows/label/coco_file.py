@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from ...files import writing_whole
-from ...store.masks import FOLDER, LINES, mask_at, mask_places
-from ...types import TRACE_KEY, EncodedMask
-from .box_dataset import BoxDataset, GivenBox
+from ...store.masks import FOLDER, LINES, coco_annotation, mask_offsets, read_mask
+from ...types import TRACE_KEY
+from .box_dataset import BoxDataset
 
 _METHOD, _INSTANCE = TRACE_KEY.index("method"), TRACE_KEY.index("instance")
 
@@ -29,8 +29,10 @@ def write_labels(
     is in memory only while it is written. Returns how many masks there are, and how many are
     empty. Raises UserError when the file cannot be written.
     """
-    places = {
-        key[_INSTANCE]: place for key, place in mask_places(parts).items() if key[_METHOD] == method
+    offsets = {
+        key[_INSTANCE]: offset
+        for key, offset in mask_offsets(parts).items()
+        if key[_METHOD] == method
     }
     masks = empty = 0
     with writing_whole(path) as file:
@@ -40,33 +42,19 @@ def write_labels(
             "categories": list(dataset.categories),
         }
         file.write(_encoded(head)[:-1] + b', "annotations": [')
-        if places:
+        if offsets:
             with open(parts / FOLDER / LINES, "rb") as lines:
                 for box in dataset.boxes():
-                    if box.instance not in places or box.instance not in wanted:
+                    if box.instance not in offsets or box.instance not in wanted:
                         continue
-                    annotation = _annotation(box, mask_at(lines, places[box.instance]))
+                    mask = read_mask(lines, offsets[box.instance])
+                    ids = box.id, box.image_id, box.category_id
+                    annotation = coco_annotation(mask, *ids) | {"given_bbox": box.bbox}
                     file.write((b",\n" if masks else b"\n") + _encoded(annotation))
                     masks += 1
                     empty += annotation["area"] == 0
         file.write(b"\n]}\n")
     return masks, empty
-
-
-def _annotation(box: GivenBox, mask: EncodedMask) -> dict[str, Any]:
-    from pycocotools import mask as coco
-
-    runs: Any = {"size": [mask.height, mask.width], "counts": mask.counts}
-    return {
-        "id": box.id,
-        "image_id": box.image_id,
-        "category_id": box.category_id,
-        "iscrowd": 0,
-        "segmentation": runs,
-        "area": int(coco.area(runs)),
-        "bbox": [float(value) for value in coco.toBbox(runs)],
-        "given_bbox": box.bbox,
-    }
 
 
 def _encoded(content: Any) -> bytes:

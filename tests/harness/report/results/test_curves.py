@@ -13,7 +13,7 @@ import pytest
 
 from isegbench.harness.metrics import scores
 from isegbench.harness.report.figures import figures
-from isegbench.harness.report.figures.styles import looks
+from isegbench.harness.report.figures.styles import styles
 from isegbench.harness.report.figures.write_figures import (
     figure_lines,
     speed_points,
@@ -76,12 +76,12 @@ def test_mean_curves_are_the_mean_of_what_counts(run: Path) -> None:
 def test_the_figure_draws_those_numbers(run: Path) -> None:
     results = load_results(run)
     means = curves.line_curves(scores.iou_curves(results.traces, 20), 0.9).means
-    look = looks(results.methods)
-    figure = figures.curves_figure(means, ["grabcut", "sbd[0:2]"], look, 20)
+    style = styles(results.methods)
+    figure = figures.curves_figure(means, ["grabcut", "sbd[0:2]"], style, 20)
     panels = [panel for panel in figure.axes if panel.get_visible()]
     assert [panel.get_title() for panel in panels] == ["grabcut", "sbd[0:2]"]
     drawn = {line.get_color(): line for line in panels[0].get_lines() if len(line.get_xdata())}
-    good = drawn[look["good"].colour]
+    good = drawn[style["good"].colour]
     np.testing.assert_allclose(good.get_xdata(), range(1, 21))
     np.testing.assert_allclose(good.get_ydata(), [50, 86] + [95] * 18)
     (legend,) = figure.legends
@@ -91,9 +91,9 @@ def test_the_figure_draws_those_numbers(run: Path) -> None:
 
 def test_every_method_has_a_look_of_its_own() -> None:
     names = [f"m{i}" for i in range(40)]
-    look = looks(dict.fromkeys(names, MethodEntry(spec="m", opening="click", threshold=0.5)))
-    assert len({(one.colour, one.marker) for one in look.values()}) == 40
-    first = [look[name] for name in names[:7]]
+    style = styles(dict.fromkeys(names, MethodEntry(spec="m", opening="click", threshold=0.5)))
+    assert len({(one.colour, one.marker) for one in style.values()}) == 40
+    first = [style[name] for name in names[:7]]
     assert len({one.marker for one in first}) == len({one.colour for one in first}) == 7
 
 
@@ -149,10 +149,10 @@ def test_bands_are_asked_for_each_line_and_drawn(run: Path) -> None:
     assert ("good", (2, 41)) in asked
     good = means[(means["method"] == "good") & (means["dataset"] == "grabcut")]
     np.testing.assert_allclose(good["low"], good["mean_iou"] - 0.1)
-    figure = figures.curves_figure(means, ["grabcut"], looks(results.methods), 20)
+    figure = figures.curves_figure(means, ["grabcut"], styles(results.methods), 20)
     assert len(figure.axes[0].collections) == 6
     figure = figures.curves_figure(
-        curves.line_curves(of, 0.9).means, ["grabcut"], looks(results.methods), 20
+        curves.line_curves(of, 0.9).means, ["grabcut"], styles(results.methods), 20
     )
     assert not figure.axes[0].collections
 
@@ -187,7 +187,7 @@ def test_many_methods_stay_inside_the_figure(trace: Callable) -> None:
 
     frame = to_frame(to_table(trace([0.5, 0.9], name) for name in names))
     means = curves.line_curves(scores.iou_curves(frame, 20), 0.9).means
-    figure = figures.curves_figure(means, ["grabcut"], looks(dict.fromkeys(names, entry)), 20)
+    figure = figures.curves_figure(means, ["grabcut"], styles(dict.fromkeys(names, entry)), 20)
     figure.draw_without_rendering()
     (legend,) = figure.legends
     box, whole = legend.get_window_extent(), figure.bbox

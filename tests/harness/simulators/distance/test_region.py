@@ -6,6 +6,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from isegbench.harness.simulators.distance.region import bounding_box, errors, innermost
+from isegbench.harness.types import Box
 
 regions = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
 
@@ -81,12 +82,12 @@ def test_bounding_box_is_tight(region):
         assert not region.any()
     else:
         ys, xs = np.nonzero(region)
-        assert box == (ys.min(), ys.max(), xs.min(), xs.max())
+        assert box == Box(ys.min(), xs.min(), ys.max(), xs.max())
 
 
 def test_ignored_pixels_are_never_wrong():
     truth = np.array([[0, 1, 255], [0, 1, 255]], np.uint8)
     mask = np.array([[True, True, True], [False, False, False]])
-    missed, spilled = errors(mask, truth)
-    assert missed.tolist() == [[False, False, False], [False, True, False]]
-    assert spilled.tolist() == [[True, False, False], [False, False, False]]
+    false_negatives, false_positives = errors(mask, truth)
+    assert false_negatives.tolist() == [[False, False, False], [False, True, False]]
+    assert false_positives.tolist() == [[True, False, False], [False, False, False]]
