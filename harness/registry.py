@@ -172,15 +172,19 @@ class Registry(Generic[T]):
         """The factory called `name`, or the attribute that `path/to/file.py:Attribute` names."""
         if _FILE.match(name):
             return self._from_file(name)
-        self._fill()
-        if name not in self._factories:
-            raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, self._factories)}")
-        factory = self._factories[name]
+        factory = self.target(name)
         if isinstance(factory, str):
             module, _, attribute = factory.partition(":")
             factory = getattr(importlib.import_module(module), attribute)
             self._factories[name] = factory
         return factory
+
+    def target(self, name: str) -> Callable[..., T] | str:
+        """The factory called `name`, or `module:attribute` where that is not imported yet."""
+        self._fill()
+        if name not in self._factories:
+            raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, self._factories)}")
+        return self._factories[name]
 
     def build(self, spec: Spec | str, **context: Any) -> T:
         """Build what `spec` names.

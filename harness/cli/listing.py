@@ -62,11 +62,12 @@ def _others(console, what: str) -> None:
 
     from .. import registry
     from ..planning.catalogue import parameters, summary
+    from ..planning.outline import outlines
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("name", no_wrap=True)
     table.add_column("what it is")
     table.add_column("parameters")
-    for name, factory in getattr(registry, what).items():
+    for name, factory in outlines(getattr(registry, what)):
         table.add_row(name, summary(factory), parameters(factory))
     console.print(table)

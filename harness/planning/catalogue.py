@@ -7,8 +7,9 @@ from typing import Any, Literal, get_args, get_origin
 
 from .. import registry
 from ..downloads import weights
+from .outline import outlines
 
-#: Parameters that choose between ways of working, as opposed to tuning one.
+#: Parameters that choose a mode, as opposed to tuning one.
 _MODES = ("mode", "protocol", "zoom", "solver")
 
 
@@ -44,7 +45,7 @@ class MethodListing:
 
 def method_listings() -> list[MethodListing]:
     """All registered methods, by name; a class that says nothing of itself has empty fields."""
-    return [_listing(name, factory) for name, factory in registry.methods.items()]
+    return [_listing(name, factory) for name, factory in outlines(registry.methods)]
 
 
 def _listing(name: str, factory: Callable[..., Any]) -> MethodListing:
@@ -117,7 +118,7 @@ def _signature(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 def methods_markdown() -> str:
     """The table of methods as Markdown: what stands in the README."""
     lines = [
-        "| method | paper | year | opening | ways of working | weights |",
+        "| method | paper | year | opening | modes | weights |",
         "|---|---|---|---|---|---|",
     ]
     for row in method_listings():

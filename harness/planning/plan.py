@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pandas as pd
 
@@ -23,6 +23,8 @@ from ..store.manifest import DatasetEntry, MethodEntry, Protocol, WeightsRecord
 from ..types import InstanceRef
 from .config import Named, RunConfig, read_resources
 from .resources import Resources
+
+T = TypeVar("T")
 
 _SLICE = re.compile(r"(?P<spec>.*)\[(?P<start>-?\d*):(?P<stop>-?\d*)\]", re.DOTALL)
 
@@ -275,6 +277,14 @@ def _named_instances(
             f"--instances {path}: {len(unknown)} name(s) not in {dataset}, such as {first!r}{hint}"
         )
     return [ref for ref in refs if ref.name in wanted]
+
+
+def evenly_spread(items: Sequence[T], count: int) -> list[T]:
+    """`count` of the items, or all, evenly spread over their order."""
+    if count >= len(items):
+        return list(items)
+    last = len(items) - 1
+    return [items[round(n * last / max(1, count - 1))] for n in range(count)]
 
 
 def _refuse_twins(what: str, names: list[str]) -> None:

@@ -15,6 +15,45 @@ REQUIRED = ("instance", "y", "x", "kind")
 _SEPARATES = ("method", "simulator", "seed")
 
 
+class RecordedClicks(Simulator):
+    """Plays one list of clicks, whatever the instance; the first `opening` of them are the opening.
+
+    It ends with the last click.
+    """
+
+    def __init__(self, clicks: Sequence[Click], opening: int = 1) -> None:
+        self.clicks = list(clicks)
+        self.opening = opening
+
+    @classmethod
+    def of(cls, trace: Any) -> "RecordedClicks":
+        """From the rows of one trace (a data frame), its clicks up to the last that got a map.
+
+        Raises UserError when none did.
+        """
+        scored = trace["iou"].notna().to_numpy()
+        if not scored.any():
+            raise UserError(
+                f"{trace['method'].iloc[0]} failed on {trace['instance'].iloc[0]} before its "
+                "first prediction"
+            )
+        last = len(scored) - int(scored[::-1].argmax())
+        return cls(_clicks(trace)[:last], int(scored.argmax()) + 1)
+
+    def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
+        return self.clicks[: self.opening]
+
+    def correct(
+        self,
+        instance: Instance,
+        probabilities: object,
+        mask: np.ndarray,
+        clicks: Sequence[Click],
+        rng: np.random.Generator,
+    ) -> Click | None:
+        return self.clicks[len(clicks)] if len(clicks) < len(self.clicks) else None
+
+
 class Replay(Simulator):
     """Plays the clicks of a CSV or Parquet file, in order, until none is left.
 
@@ -39,14 +78,14 @@ class Replay(Simulator):
         required = OPENINGS.get(opening)
         if required is None:
             raise SimulatorError(f"cannot replay an opening called {opening!r}")
-        clicks = recorded[: len(required)]
+        clicks = RecordedClicks(recorded, len(required)).open(instance, opening, rng)
         if sorted(click.kind for click in clicks) != sorted(required):
             found = ", ".join(click.kind for click in clicks) or "none"
             raise SimulatorError(
                 f"{self._path}: the opening {opening!r} needs the clicks {', '.join(required)}, "
                 f"but instance {instance.name} begins with: {found}"
             )
-        return list(clicks)
+        return clicks
 
     def correct(
         self,
@@ -56,8 +95,8 @@ class Replay(Simulator):
         clicks: Sequence[Click],
         rng: np.random.Generator,
     ) -> Click | None:
-        recorded = self._recorded(instance)
-        return recorded[len(clicks)] if len(clicks) < len(recorded) else None
+        recorded = RecordedClicks(self._recorded(instance))
+        return recorded.correct(instance, probabilities, mask, clicks, rng)
 
     def _recorded(self, instance: Instance) -> list[Click]:
         for key in ((instance.dataset, instance.name), (None, instance.name)):
@@ -114,9 +153,11 @@ def _clicks_of(path: Path, key: tuple, group: Any) -> list[Click]:
                 f"{column}=..., one of: {', '.join(map(str, sorted(group[column].unique())))}"
             )
     try:
-        return [
-            Click(float(y), float(x), kind)
-            for y, x, kind in zip(group["y"], group["x"], group["kind"], strict=True)
-        ]
+        return _clicks(group)
     except (ValueError, UserError) as error:
         raise UserError(f"replay: {path}: instance {key[-1]}: {error}") from error
+
+
+def _clicks(rows: Any) -> list[Click]:
+    points = zip(rows["y"], rows["x"], rows["kind"], strict=True)
+    return [Click(float(y), float(x), kind) for y, x, kind in points]

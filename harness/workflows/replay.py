@@ -1,4 +1,4 @@
-"""Recorded traces brought back to life: the masks that a run's clicks led to."""
+"""Recorded traces played again: the masks that a run's clicks led to."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -8,13 +8,15 @@ import numpy as np
 import pandas as pd
 
 from ..engine.loop import Engine
+from ..engine.score import Observer
 from ..engine.session import Pairing, Settings
 from ..errors import UserError, nearest
+from ..method import Method
 from ..planning.plan import Selection, plan_dataset, plan_method
-from ..simulator import Simulator
+from ..simulators.replay import RecordedClicks
 from ..store.manifest import Manifest, read_manifest
 from ..store.traces import read_traces
-from ..types import Click, Instance, InstanceRef
+from ..types import Click, Instance, InstanceRef, Trace
 
 
 @dataclass
@@ -24,37 +26,6 @@ class Replayed:
     method: str
     instance: Instance
     steps: list[tuple[tuple[Click, ...], np.ndarray, float]] = field(default_factory=list)
-
-
-@dataclass
-class Recorded(Simulator):
-    """Plays the clicks of one trace; the first `opening` of them before the first prediction."""
-
-    clicks: list[Click]
-    opening: int
-
-    @classmethod
-    def of(cls, trace: pd.DataFrame) -> "Recorded":
-        """From the rows of one trace, those of its clicks up to the last that was answered.
-
-        Raises UserError when none was.
-        """
-        scored = trace["iou"].notna().to_numpy()
-        if not scored.any():
-            raise UserError(
-                f"{trace['method'].iloc[0]} failed on {trace['instance'].iloc[0]} before its "
-                "first prediction"
-            )
-        points = zip(trace["y"], trace["x"], trace["kind"], strict=True)
-        clicks = [Click(y, x, kind) for y, x, kind in points]
-        last = len(scored) - int(scored[::-1].argmax())
-        return cls(clicks[:last], int(scored.argmax()) + 1)
-
-    def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
-        return self.clicks[: self.opening]
-
-    def correct(self, instance, probabilities, mask, clicks, rng) -> Click | None:
-        return self.clicks[len(clicks)] if len(clicks) < len(self.clicks) else None
 
 
 def replay_instance(
@@ -113,15 +84,30 @@ def find_instances(
     return [known[name] for name in names]
 
 
+def play_trace(
+    method: Method, trace: pd.DataFrame, ref: InstanceRef, observe: Observer | None = None
+) -> Trace:
+    """Let a method predict again on the recorded clicks of one of its traces, and nothing beside.
+
+    trace: its rows, of one seed. Raises UserError when it got no prediction.
+    """
+    recorded = RecordedClicks.of(trace)
+    first = trace.iloc[0]
+    pairing = Pairing(method, first["method"], recorded, "replay", int(first["seed"]))
+    settings = Settings(clicks=len(recorded.clicks), threads=1)
+    (played,) = Engine(pairing, settings, observe).run([ref])
+    return played
+
+
+def first_seed(traces: pd.DataFrame) -> pd.DataFrame:
+    """The clicks of the first seed among the rows of traces."""
+    return traces.loc[(traces["seed"] == traces["seed"].min()) & (traces["click"] > 0)]
+
+
 def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef) -> Replayed:
-    entry = manifest.methods[name]
-    trace = trace.loc[(trace["seed"] == trace["seed"].min()) & (trace["click"] > 0)]
+    trace = first_seed(trace)
     if trace.empty:
         raise UserError(f"{name} failed on {ref.name} before its first prediction")
-    recorded = Recorded.of(trace)
-    seed = int(trace["seed"].iloc[0])
-    method = plan_method(entry.spec).built
-    pairing = Pairing(method, name, recorded, "replay", seed)
     replayed: list[Replayed] = []
 
     def observe(instance: Instance, so_far, mask: np.ndarray, iou: float) -> None:
@@ -129,8 +115,7 @@ def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef
             replayed.append(Replayed(name, instance))
         replayed[0].steps.append((tuple(so_far), mask, iou))
 
-    settings = Settings(clicks=len(recorded.clicks), threads=1)
-    (played,) = Engine(pairing, settings, observe).run([ref])
+    played = play_trace(plan_method(manifest.methods[name].spec).built, trace, ref, observe)
     if not replayed:
         raise UserError(f"{name} on {ref.name} cannot be shown: {played.error}")
     return replayed[0]

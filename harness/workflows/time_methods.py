@@ -15,20 +15,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ..engine.loop import Engine
-from ..engine.session import Pairing, Settings
 from ..engine.wrapped_method import WrappedMethod
 from ..errors import UserError, nearest
 from ..files import write_whole
 from ..method import Method, Probabilities, Session
-from ..planning.plan import plan_method
+from ..planning.plan import evenly_spread, plan_method
 from ..store import environment
 from ..store.directory import exclusive
 from ..store.manifest import now, read_manifest
 from ..store.timing import FILE, TIMING, read_timing
 from ..store.traces import read_traces
 from ..types import InstanceRef
-from .replay import Recorded, find_instances
+from .replay import find_instances, first_seed, play_trace
 
 #: Called with method, data set and instance before each is timed.
 OnInstance = Callable[[str, str, str], None]
@@ -91,7 +89,7 @@ def time_run(
                 mine = traces.loc[(traces["method"] == method) & (traces["dataset"] == dataset)]
                 if mine.empty:
                     continue
-                names = _spread(mine, instances)
+                names = evenly_spread(_whole(mine), instances)
                 refs = find_instances(manifest, dataset, names, data_root)
                 rows = _time(built, method, mine, refs, warm_up, on_instance)
                 same = (found["method"] == method) & (found["dataset"] == dataset)
@@ -109,13 +107,10 @@ def _chosen(directory: Path, what: str, wanted: Sequence[str], known: dict[str, 
     return list(wanted or known)
 
 
-def _spread(traces: pd.DataFrame, many: int) -> list[str]:
-    """Names of instances whose traces are ok, evenly spread over all of them."""
+def _whole(traces: pd.DataFrame) -> list[str]:
+    """Names of the instances whose traces are all ok."""
     bad = set(traces.loc[traces["status"] != "ok", "instance"])
-    names = [name for name in traces["instance"].unique() if name not in bad]
-    if len(names) <= many:
-        return names
-    return [names[i] for i in np.linspace(0, len(names) - 1, many).round().astype(int)]
+    return [name for name in traces["instance"].unique() if name not in bad]
 
 
 def _time(
@@ -127,23 +122,18 @@ def _time(
     on_instance: OnInstance | None,
 ) -> pd.DataFrame:
     timed = _Timed(method)
-    seed = int(traces["seed"].to_numpy().min())
-    traces = traces.loc[(traces["seed"] == seed) & (traces["click"] > 0)]
-    by_instance = dict(list(traces.groupby("instance", sort=False)))
+    by_instance = dict(list(first_seed(traces).groupby("instance", sort=False)))
     rows: list[tuple] = []
     for index, ref in enumerate([*refs[:warm_up], *refs]):
         if on_instance and index >= warm_up:
             on_instance(name, ref.dataset, ref.name)
-        recorded = Recorded.of(by_instance[ref.name])
         timed.seconds.clear()
-        pairing = Pairing(timed, name, recorded, "replay", seed)
-        settings = Settings(clicks=len(recorded.clicks), threads=1)
-        (trace,) = Engine(pairing, settings).run([ref])
-        if trace.status != "ok":
-            raise UserError(f"{name} on {ref.name} cannot be timed: {trace.error}")
+        played = play_trace(timed, by_instance[ref.name], ref)
+        if played.status != "ok":
+            raise UserError(f"{name} on {ref.name} cannot be timed: {played.error}")
         if index < warm_up:
             continue
-        before = [np.nan] * (recorded.opening - 1)
+        before = [np.nan] * (len(played.steps) - len(timed.seconds))
         for click, seconds in enumerate([*before, *timed.seconds], start=1):
             rows.append((name, ref.dataset, ref.name, click, seconds, _device(), now()))
     return pd.DataFrame(rows, columns=list(TIMING))

@@ -1,4 +1,4 @@
-"""A golden row's clicks, played back beside what a simulator would have clicked. Tests only."""
+"""The recorded clicks of a golden row, compared with those of a simulator. Tests only."""
 
 from collections.abc import Sequence
 
@@ -9,37 +9,31 @@ from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.method import Method
 from isegbench.harness.registry import datasets
 from isegbench.harness.simulator import Simulator
+from isegbench.harness.simulators.replay import RecordedClicks
 from isegbench.harness.types import Click, Instance, InstanceRef
 
 
-class RecordedClicks(Simulator):
-    """Plays `clicks`, the first `opening` of them as the opening.
+class ComparedClicks(RecordedClicks):
+    """Plays `clicks`, and collects where another simulator would have clicked elsewhere.
 
-    beside: asked at every step as well; `others` collects (step, its click) where it differs.
+    others: (step, its click) where it differs.
     """
 
-    def __init__(
-        self, clicks: Sequence[Click], opening: int = 1, beside: Simulator | None = None
-    ) -> None:
-        self.clicks = clicks
-        self.opening = opening
-        self.beside = beside
+    def __init__(self, clicks: Sequence[Click], other: Simulator) -> None:
+        super().__init__(clicks)
+        self.other = other
         self.others: list[tuple[int, Click | None]] = []
 
     def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:
-        if self.beside is not None:
-            (click,) = self.beside.open(instance, opening, rng)
-            self._compare(0, click)
-        return list(self.clicks[: self.opening])
+        (click,) = self.other.open(instance, opening, rng)
+        self._compare(0, click)
+        return super().open(instance, opening, rng)
 
     def correct(self, instance, probabilities, mask, clicks, rng) -> Click | None:
-        step = len(clicks)
-        if step == len(self.clicks):
-            return None
-        if self.beside is not None:
-            found = self.beside.correct(instance, probabilities, mask, clicks, rng)
-            self._compare(step, found)
-        return self.clicks[step]
+        given = (instance, probabilities, mask, clicks, rng)
+        if len(clicks) < len(self.clicks):
+            self._compare(len(clicks), self.other.correct(*given))
+        return super().correct(*given)
 
     def _compare(self, step: int, click: Click | None) -> None:
         if click != self.clicks[step]:

@@ -7,12 +7,13 @@ import pytest
 import skimage.data
 import torch
 from golden_runs import GOLDENS, write_checkpoint
-from recorded_clicks import RecordedClicks, instance_of, ious
+from recorded_clicks import instance_of, ious
 from torch.nn import functional
 
 from isegbench.harness.method import Session
 from isegbench.harness.metrics.scores import iou
 from isegbench.harness.registry import simulators
+from isegbench.harness.simulators.replay import RecordedClicks
 from isegbench.harness.types import Click
 from isegbench.methods.dextr.dextr import DEXTR, MARGIN, crop_point, in_image
 from isegbench.methods.processing.gaussian_points import gaussian_map

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from golden_runs import GOLDENS, write_checkpoint
-from recorded_clicks import RecordedClicks, instance_of, ious
+from recorded_clicks import ComparedClicks, instance_of, ious
 
 from isegbench.harness.simulators.largest_component import LargestComponent
 from isegbench.harness.types import Click
@@ -91,7 +91,7 @@ def replayed(method, row, data_root, clicks):
     recorded = [
         Click(y, x, "positive" if positive else "negative") for y, x, positive in row["clicks"]
     ]
-    simulator = RecordedClicks(recorded[:clicks], beside=LargestComponent())
+    simulator = ComparedClicks(recorded[:clicks], LargestComponent())
     found = ious(method, instance_of(row, data_root), simulator, clicks)
     assert found == pytest.approx(row["iou"][:clicks], abs=1e-3), row["name"]
     return simulator.others

@@ -12,6 +12,7 @@ from ...errors import UserError
 from ...executors.executor import Watch
 from ...files import write_whole
 from ...planning.config import make_config
+from ...planning.outline import outlines
 from ...planning.plan import MethodPlan, Plan, make_plan
 from ...registry import Spec
 from ...simulators.openings import OPENINGS
@@ -95,7 +96,7 @@ def label(
 def box_methods() -> list[str]:
     """The registered methods that open with a box, as one would type them."""
     found = []
-    for name, factory in registry.methods.items():
+    for name, factory in outlines(registry.methods):
         opening = inspect.signature(factory, eval_str=True).parameters.get("opening")
         if opening is None:
             found += [name] if getattr(factory, "opening", None) == "box" else []
