@@ -1,11 +1,11 @@
-"""Which executor a configuration asks for."""
+"""The executor of a configuration."""
 
 from ..planning.config import RunConfig
 from .executor import Executor
 
 
 def make_executor(config: RunConfig) -> Executor:
-    """The executor a configuration asks for; ray is imported only when it is wanted."""
+    """The executor that a configuration names; only `ray` imports ray."""
     if config.executor == "ray":
         from .ray.executor import RayPool
 

@@ -1,4 +1,4 @@
-"""What an executor is, and what it reports of its workers while it runs."""
+"""The executor interface, and the status of the workers during a run."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -11,12 +11,12 @@ from ..types import Trace
 
 @dataclass(frozen=True)
 class PoolStatus:
-    """The workers of a run at one moment, and what has happened to them so far.
+    """The workers of a run at one moment, and their failures so far.
 
-    alive: workers that have answered. wanted: workers asked for; those not alive are starting or
-    wait for the cluster to have room. deaths: workers that died, were lost with their node, or
-    hung and were killed. retried: instances handed out again because of that. set_aside:
-    instances given up, as they killed or hung their worker twice. problem: the newest death in
+    alive: workers that run. wanted: workers requested; those not alive are starting or wait for
+    room in the cluster. deaths: workers that died, were lost with their node, or hung and were
+    killed. retried: instances given to another worker because of that. set_aside: instances
+    given up, because they killed or hung a worker twice. problem: the newest worker failure in
     one line, "" when there was none.
     """
 
@@ -33,18 +33,18 @@ Watch = Callable[[PoolStatus], None]
 
 
 class Executor(ABC):
-    """Runs jobs through the engine and hands back each trace as soon as it is there.
+    """Runs the engine on jobs and yields each trace as soon as it is finished.
 
-    Whatever runs them, the traces are the same. Closing the iterator stops the work.
+    Every executor gives the same traces. Closing the iterator stops the work.
     """
 
     @abstractmethod
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         """The traces of all instances of all jobs, in any order, each once.
 
-        watch: told of the workers; never by an executor that has none.
+        watch: called with the status of the workers; an executor without workers does not call it.
         """
 
     @abstractmethod
     def describe(self) -> dict[str, Any]:
-        """What the manifest says of where a run was computed."""
+        """The manifest's entry about the executor."""

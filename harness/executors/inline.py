@@ -1,4 +1,4 @@
-"""The inline executor: everything in this process."""
+"""The inline executor: the engine in this process."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from .executor import Executor, Watch
 
 
 class Inline(Executor):
-    """Runs one job after the other in this process, with the methods the plan has built."""
+    """Runs one job after the other in this process, with the methods that the plan has built."""
 
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         for job in jobs:
