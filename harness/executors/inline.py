@@ -1,4 +1,4 @@
-"""The inline executor: everything in this process."""
+"""The inline executor: the engine in this process."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

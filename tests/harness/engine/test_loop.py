@@ -177,15 +177,14 @@ MISBEHAVIOUR = {
     "range": (lambda s: ones(s) * 255, r"values from 255 to 255; must lie in \[0, 1\]"),
     "none": (lambda s: None, "returned NoneType; must be a NumPy array or a torch tensor"),
     "torch": (lambda s: torch.ones(s.shape, dtype=torch.float64), "dtype torch.float64"),
+    "meta": (lambda s: torch.ones(s.shape, device="meta"), "Cannot copy out of meta tensor"),
     "torch-nan": (lambda s: torch.ones(s.shape) * float("nan"), "NaN in"),
 }
 
 
 @pytest.mark.parametrize("batch_size", [1, 4])
 @pytest.mark.parametrize("what", MISBEHAVIOUR)
-def test_misbehaviour_costs_one_instance_and_says_why(
-    tmp_path, discs, nearest_seed, what, batch_size
-):
+def test_a_failure_costs_one_instance_and_says_why(tmp_path, discs, nearest_seed, what, batch_size):
     misbehave, complaint = MISBEHAVIOUR[what]
 
     class Sometimes(nearest_seed):
@@ -245,7 +244,7 @@ def test_a_prediction_that_takes_too_long_is_timed_out(discs, nearest_seed):
     assert (frame[frame.instance != "disc1"].status == "ok").all()
 
 
-def test_unusable_instances_cost_themselves(discs, nearest_seed):
+def test_unusable_instances_fail_alone(discs, nearest_seed):
     image = np.zeros((8, 9, 3), np.uint8)
 
     class Broken(Dataset):
@@ -256,6 +255,10 @@ def test_unusable_instances_cost_themselves(discs, nearest_seed):
                 *discs(1).instances(),
                 instance_from_arrays("broken", "empty", image, np.zeros((8, 9), np.uint8)),
                 instance_from_arrays("broken", "size", image, np.ones((9, 9), np.uint8)),
+                dataclasses.replace(
+                    instance_from_arrays("broken", "none", image, image[..., 0]),
+                    decode_image=lambda data: None,
+                ),
             ]
 
     frame = isegbench.run(nearest_seed, Broken(), clicks=2).traces
@@ -263,8 +266,9 @@ def test_unusable_instances_cost_themselves(discs, nearest_seed):
         "disc0": "ok",
         "empty": "data-failed",
         "size": "data-failed",
+        "none": "data-failed",
     }
-    assert frame[frame.status == "data-failed"].click.tolist() == [0, 0]
+    assert frame[frame.status == "data-failed"].click.tolist() == [0, 0, 0]
 
 
 def test_tensors_are_scored_like_arrays(discs, nearest_seed):
@@ -280,7 +284,7 @@ def test_tensors_are_scored_like_arrays(discs, nearest_seed):
     )
 
 
-def test_a_bug_in_a_simulator_is_nobodys_score(discs, nearest_seed):
+def test_an_error_in_a_simulator_is_not_charged_to_the_method(discs, nearest_seed):
     class Lost(LargestError):
         def correct(self, instance, probabilities, mask, clicks, rng):
             raise RuntimeError("where am I")
@@ -288,3 +292,36 @@ def test_a_bug_in_a_simulator_is_nobodys_score(discs, nearest_seed):
     frame = isegbench.run(nearest_seed, discs(1), simulator=Lost()).traces
     assert frame.status.tolist() == ["simulator-failed"]
     assert frame.iou.notna().all()
+
+
+def test_a_simulator_that_places_no_opening_click_has_failed(discs, nearest_seed):
+    class Absent(LargestError):
+        def open(self, instance, opening, rng):
+            return []
+
+    frame = harness.run(nearest_seed, discs(2), Absent())
+    assert frame.status.tolist() == ["simulator-failed"] * 2
+    assert frame.click.tolist() == [0, 0]
+
+
+def test_a_method_that_changes_its_session_changes_no_click(discs, nearest_seed):
+    class Forgetful(nearest_seed):
+        def predict_one(self, session):
+            probabilities = super().predict_one(session)
+            session.clicks, session.image = session.clicks[:1], None
+            return probabilities
+
+        def batch_key(self, session):
+            return None
+
+    class Remembering(Forgetful):
+        def predict_one(self, session):
+            image = session.memory.setdefault("image", session.image)
+            session.image = image
+            return super().predict_one(session)
+
+    columns = [column for column in STABLE if column != "method"]
+    pd.testing.assert_frame_equal(
+        harness.run(Remembering, discs(3), clicks=5, batch_size=2)[columns],
+        harness.run(nearest_seed, discs(3), clicks=5)[columns],
+    )
