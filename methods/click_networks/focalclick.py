@@ -109,7 +109,9 @@ class FocalClick(ClickMethod):
             self._full_logits(session, logits)
             for session, logits in zip(sessions, coarse.split(1), strict=True)
         ]
-        boxes = [self._focus(session, logits) for session, logits in zip(sessions, full, strict=True)]
+        boxes = [
+            self._focus(session, logits) for session, logits in zip(sessions, full, strict=True)
+        ]
         pairs = list(zip(sessions, boxes, strict=True))
         images = torch.cat([self._close_up(session, box) for session, box in pairs])
         clicks = [_moved(clicks_of(session), box, self.side) for session, box in pairs]

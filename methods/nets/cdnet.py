@@ -30,9 +30,7 @@ class GateHead(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            SeparableConv(channels, channels), nn.Conv2d(channels, 1, 1)
-        )
+        self.layers = nn.Sequential(SeparableConv(channels, channels), nn.Conv2d(channels, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.layers(x)

@@ -12,7 +12,7 @@ _LEVELS = (4, 8, 16, 32)
 
 
 class SimplePyramid(nn.Module):
-    """(B, C, h, w) -> four maps of 4, 2, 1 and 1/2 times its size (Li et al., ViTDet, ECCV 2022)."""
+    """(B, C, h, w) -> four maps of 4, 2, 1 and 1/2 times its size (Li et al., ECCV 2022)."""
 
     def __init__(self, width: int, outputs: Sequence[int]) -> None:
         """outputs: channels of the four maps."""

@@ -59,11 +59,11 @@ class FixedZoom(ZoomIn):
         return FixedView(**{**vars(view), "size": size, "image_shape": shape})
 
     def _shows_object(self, previous: np.ndarray | Tensor | None) -> bool:
-        return previous is not None and bool((torch.as_tensor(previous) > self.prob_threshold).any())
+        return previous is not None and bool(
+            (torch.as_tensor(previous) > self.prob_threshold).any()
+        )
 
 
 def every_click(target: int) -> FixedZoom:
     """ClickSEG's zoom-in: a small box is allowed, and it is found anew at every click."""
-    return FixedZoom(
-        target=target, min_crop=10, recompute_iou=float("inf"), prob_threshold=0.49
-    )
+    return FixedZoom(target=target, min_crop=10, recompute_iou=float("inf"), prob_threshold=0.49)
