@@ -21,11 +21,13 @@ ZOOM_TARGETS = {"davis": 600}
 
 @dataclass
 class _Memory:
-    """A session's memory. image: (1, 3, H, W) on the device. view: for so many `seen` clicks."""
+    """A session's memory. image: (1, 3, H, W) on the device. view: for so many `seen` clicks, and
+    this `previous` prediction."""
 
     image: Tensor
     view: View | None = None
     seen: int = 0
+    previous: Probabilities | None = None
 
 
 @dataclass(frozen=True)
@@ -114,11 +116,12 @@ class ClickMethod(Method):
         return self.network(inputs.images, inputs.points)
 
     def look(self, session: Session) -> View:
-        """What the network looks at next; the same until there is another click."""
+        """What the network looks at next; the same until there is another click or prediction."""
         memory = _memory(session)
-        if memory.view is None or memory.seen != len(session.clicks):
+        seen = memory.seen == len(session.clicks) and memory.previous is session.previous
+        if memory.view is None or not seen:
             memory.view = self._next_view(session, memory.view)
-            memory.seen = len(session.clicks)
+            memory.seen, memory.previous = len(session.clicks), session.previous
         return memory.view
 
     def zoom_for(self, session: Session) -> ZoomIn | None:

@@ -1,4 +1,4 @@
-"""FocalClick (Chen et al., CVPR 2022): a coarse network, and a refiner of part of its answer."""
+"""FocalClick (Chen et al., CVPR 2022): a coarse network, and a refiner of a part of its answer."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol

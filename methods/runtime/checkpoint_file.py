@@ -30,17 +30,18 @@ class Fit:
     unexpected: tuple[str, ...]
 
 
-def load_checkpoint(path: Path | str) -> dict[str, Any]:
+def load_checkpoint(path: Path | str, unread: str = "") -> dict[str, Any]:
     """What a checkpoint file holds: a mapping of tensors, or one with such mappings inside.
 
     Reads torch's formats, allowing tensors and plain values only, and `.safetensors`. Tensors are
     put on the CPU. A `module.` prefix, left by training on several devices, is removed from a
-    mapping all of whose keys have it. Raises UserError, saying which it is, for a file that is
-    missing, truncated, damaged, not a checkpoint, holds numbers that are not finite, or holds
-    pickled code.
+    mapping all of whose keys have it. unread: objects of classes and functions whose names begin
+    so become empty placeholders; nothing of theirs is imported. Raises UserError, saying which it
+    is, for a file that is missing, truncated, damaged, not a checkpoint, holds numbers that are not
+    finite, or holds other pickled code.
     """
     path = Path(path)
-    checkpoint = _read(path)
+    checkpoint = _read(path, unread)
     if not isinstance(checkpoint, Mapping):
         raise UserError(
             f"{path} holds a {type(checkpoint).__name__}; a checkpoint must be a dictionary"
@@ -106,7 +107,17 @@ def fit(
     return Fit(tuple(missing), tuple(unexpected))
 
 
-def _read(path: Path) -> Any:
+class _Unread:
+    """Stands for an object that a checkpoint holds and that nobody reads."""
+
+    def __init__(self, *_: Any) -> None:
+        return
+
+    def __setstate__(self, state: Any) -> None:
+        return
+
+
+def _read(path: Path, unread: str = "") -> Any:
     if not path.is_file():
         raise UserError(f"{path}: no such file")
     if path.stat().st_size == 0:
@@ -123,9 +134,18 @@ def _read(path: Path) -> Any:
     if head.startswith(b"PK"):
         _check_archive(path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with torch.serialization.safe_globals(_placeholders(path, unread)):
+            return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises nearly anything on damaged files
         raise UserError(_problem(path, error)) from None
+
+
+def _placeholders(path: Path, unread: str) -> list[Any]:
+    """What torch may put in the place of each unknown name that begins with `unread`."""
+    if not unread:
+        return []
+    names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    return [(_Unread, name) for name in names if name.startswith(unread)]
 
 
 def _check_archive(path: Path) -> None:

@@ -63,7 +63,7 @@ def rerun(
     method: Any, simulator: Any, rows: list[dict], data_root: Path, clicks: int, batch_size: int = 1
 ) -> list[Golden]:
     """Run the engine over the instances of golden rows."""
-    refs = [_instance(row, data_root) for row in rows]
+    refs = [instance_of(row, data_root) for row in rows]
     pairing = Pairing(method, "golden", simulator, "golden")
     settings = Settings(clicks=clicks, batch_size=batch_size)
     traces = {(t.dataset, t.instance): t for t in Engine(pairing, settings).run(refs)}
@@ -72,7 +72,8 @@ def rerun(
     ]
 
 
-def _instance(row: dict, data_root: Path) -> InstanceRef:
+def instance_of(row: dict, data_root: Path) -> InstanceRef:
+    """The instance that a golden row is about."""
     dataset = datasets.build(row["dataset"].lower(), data_root=data_root)
     return next(ref for ref in dataset.instances() if ref.name == row["name"])
 
