@@ -1,5 +1,6 @@
 """One TOML file describes a benchmark; every error names the key and its line."""
 
+import inspect
 import re
 import tomllib
 from pathlib import Path
@@ -18,47 +19,69 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class RunConfig(BaseModel):
-    """Everything `isegbench run` can be told. The keys of the TOML file are these names.
+    """What a run is. The one place where an option is declared.
+
+    A field is a key of the TOML file, a keyword of `run` and, with its description as the help,
+    an option of the command line. In a description, {default} is the field's default.
 
     methods, datasets: one or more; each a string as on the command line, or a table
     `{name = "...", key = value, label = "..."}`, a method's also with `resources = {gpus = 0.25,
     cpus = 1, memory = "8GiB"}`, what each of its Ray workers occupies; gpus_per_worker is for the
-    methods that say no gpus. simulator: the same as a data set, one. clicks: the budget.
-    stop_at: IoU at which a trace ends. seed, seeds: the first seed, and how many. executor:
-    inline (this process) or ray. workers: Ray workers; gpus_per_worker may be a fraction.
-    ray_address: a running cluster. runtime_env: what Ray is to bring to its nodes, as `ray.init`
-    takes it; ship_package: isegbench itself, for nodes without it.
-    batch_size: sessions per predict call. data_root: the folder that holds the data sets.
-    limit: the first N instances of each data set. instances: a file with a name a line.
-    time_limit: seconds per prediction. retry_failures: compute failed traces again.
-    boundary_iou: score boundary IoU after every click too. save_masks: keep the last mask of every
-    trace in DIR/masks.
+    methods that give no gpus. simulator: the same as a data set, one. runtime_env: what Ray brings
+    to its nodes, as `ray.init` takes it.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
 
-    methods: list[Named] = Field(min_length=1)
-    datasets: list[Named] = Field(min_length=1)
-    simulator: Named = "largest-error"
-    clicks: int = Field(20, ge=1)
-    stop_at: float | None = Field(None, gt=0, le=1)
-    seed: int = Field(0, ge=0)
-    seeds: int = Field(1, ge=1)
-    executor: Literal["inline", "ray"] = "inline"
-    workers: int | None = Field(None, ge=1)
-    gpus_per_worker: float = Field(0, ge=0)
-    ray_address: str | None = None
+    methods: list[Named] = Field(
+        min_length=1, description="name, name:key=value,... or path/to/file.py:Class. Repeatable."
+    )
+    datasets: list[Named] = Field(
+        min_length=1,
+        description="name, name, name:key=value,... or a part: davis[0:10]. Repeatable.",
+    )
+    simulator: Named = Field("largest-error", description="Who clicks; default {default}.")
+    clicks: int = Field(20, ge=1, description="Clicks an instance gets; default {default}.")
+    stop_at: float | None = Field(
+        None, gt=0, le=1, description="End a trace once it reaches this IoU."
+    )
+    seed: int = Field(0, ge=0, description="The first seed; default {default}.")
+    seeds: int = Field(1, ge=1, description="How many seeds; default {default}.")
+    executor: Literal["inline", "ray"] = Field(
+        "inline", description="Where to compute; default {default}."
+    )
+    workers: int | None = Field(None, ge=1, description="Ray workers; default all cores.")
+    gpus_per_worker: float = Field(0, ge=0, description="GPU share of a Ray worker, such as 0.25.")
+    ray_address: str | None = Field(
+        None, description="A running Ray cluster; default this machine."
+    )
     runtime_env: dict[str, Any] | None = None
-    ship_package: bool = False
-    batch_size: int = Field(1, ge=1)
-    data_root: Path | None = None
-    limit: int | None = Field(None, ge=1)
-    instances: Path | None = None
-    time_limit: float | None = Field(None, gt=0)
-    retry_failures: bool = False
-    boundary_iou: bool = False
-    save_masks: bool = False
-    out: Path | None = None
+    batch_size: int = Field(1, ge=1, description="Sessions per prediction; default {default}.")
+    data_root: Path | None = Field(
+        None, description="Folder of the data sets; else ISEGBENCH_DATA, the cache."
+    )
+    limit: int | None = Field(
+        None, ge=1, description="Only the first N instances of each data set."
+    )
+    instances: Path | None = Field(
+        None, description="A file with the names of instances, one a line."
+    )
+    time_limit: float | None = Field(None, gt=0, description="Seconds a prediction may take.")
+    retry_failures: bool = Field(False, description="Compute failed traces again.")
+    boundary_iou: bool = Field(False, description="Score boundary IoU after every click too.")
+    save_masks: bool = Field(
+        False, description="Keep every trace's last mask: COCO JSON in DIR/masks."
+    )
+    out: Path | None = Field(None, description="The run's directory, made or resumed.")
+    ship_package: bool = Field(False, description="Send isegbench to Ray nodes that lack it.")
+
+    def fields_of(self, kind: type) -> dict[str, Any]:
+        """The values of the fields that another record, a dataclass or a model, has as well."""
+        return {
+            name: getattr(self, name)
+            for name in inspect.get_annotations(kind)
+            if name in type(self).model_fields
+        }
 
     @field_validator("methods", "datasets", mode="before")
     @classmethod

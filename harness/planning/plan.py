@@ -129,9 +129,8 @@ def make_plan(config: RunConfig) -> Plan:
     """Build everything a run needs. Raises UserError for whatever cannot be built or found."""
     simulator_name, simulator = build_simulator(config.simulator)
     methods = [plan_method(named) for named in config.methods]
-    selection = Selection(
-        config.data_root, config.limit, config.instances, several=len(config.datasets) > 1
-    )
+    several = len(config.datasets) > 1
+    selection = Selection(**config.fields_of(Selection), several=several)
     datasets = [plan_dataset(named, selection) for named in config.datasets]
     _refuse_twins("method", [method.name for method in methods])
     _refuse_twins("dataset", [dataset.name for dataset in datasets])
@@ -147,22 +146,9 @@ def make_plan(config: RunConfig) -> Plan:
                 f"method {method.name} opens with {len(OPENINGS[opening])} clicks ({opening}), "
                 f"more than the budget: raise clicks = {config.clicks}"
             )
-    protocol = Protocol(
-        simulator=simulator_name,
-        clicks=config.clicks,
-        stop_at=config.stop_at,
-        seed=config.seed,
-        seeds=config.seeds,
-        time_limit=config.time_limit,
-    )
-    settings = Settings(
-        config.clicks,
-        config.stop_at,
-        config.batch_size,
-        config.time_limit,
-        boundary_iou=config.boundary_iou,
-        save_masks=config.save_masks,
-    )
+    shared: dict[str, Any] = config.fields_of(Protocol) | {"simulator": simulator_name}
+    protocol = Protocol(**shared)
+    settings = Settings(**config.fields_of(Settings))
     return Plan(methods, datasets, simulator_name, simulator, protocol, settings)
 
 

@@ -127,7 +127,7 @@ def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:
         methods={method.name: method.entry for method in plan.methods},
         datasets={dataset.name: dataset.entry for dataset in plan.datasets},
         invocations=[invocation],
-        kept=Kept(boundary_iou=config.boundary_iou, masks=config.save_masks),
+        kept=Kept(**config.fields_of(Kept), masks=config.save_masks),
     )
 
 

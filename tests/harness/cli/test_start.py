@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 
-HEAVY = ("torch", "ray", "numpy", "pandas", "cv2", "scipy", "pyarrow", "pydantic", "matplotlib")
+HEAVY = ("torch", "ray", "numpy", "pandas", "cv2", "scipy", "pyarrow", "matplotlib")
 
 HELP = f"""
 import sys
