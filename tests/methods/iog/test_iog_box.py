@@ -19,7 +19,7 @@ from isegbench.datasets.samples import Samples
 from isegbench.harness.downloads.fetch import sha256_of
 from isegbench.harness.engine import loop
 from isegbench.harness.errors import MethodError, UserError
-from isegbench.harness.executors.ray.shipping import carried_files
+from isegbench.harness.executors.ray.shipping import checkpoint_files
 from isegbench.harness.method import Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
@@ -201,7 +201,7 @@ def test_it_says_which_weights_it_has(files):
     assert method.weights.trained_on == ("a", "b", "c")
     assert [file.sha256 for file in method.weights.files] == [sha256_of(file) for file in files]
     # Workers elsewhere are sent both, under the names that the method asks for.
-    sent = carried_files(method.weights)
+    sent = checkpoint_files(method.weights)
     assert [carried.name for carried in sent] == [str(file) for file in files]
     assert list(sent.values()) == list(files)
 
