@@ -74,8 +74,8 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
     skipped = terminalreporter.stats.get("skipped", [])
     missing = [report for report in skipped if NOT_SHARED in str(report.longrepr)]
     if missing:
-        where = "this path in it" if SHARED.exists() else "../shared"
-        terminalreporter.write_line(f"{len(missing)} tests skipped: {where} is not here")
+        what = "files of ../shared are" if SHARED.exists() else "../shared is"
+        terminalreporter.write_line(f"{len(missing)} tests skipped: {what} not here")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
