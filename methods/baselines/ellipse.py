@@ -28,12 +28,11 @@ class Ellipse(Method):
         box = bounding_box(session.shape, session.clicks)
         if box is None:
             raise MethodError("ellipse needs the two corners of a box")
-        top, left, bottom, right = box
         found = np.zeros(session.shape, np.float32)
-        tall, wide = bottom - top + 1, right - left + 1
+        tall, wide = box.height, box.width
         # Doubled offsets from the middle, multiplied out: whole numbers, so nothing is rounded.
         inside = np.add.outer((wide * _offsets(tall)) ** 2, (tall * _offsets(wide)) ** 2)
-        found[top : bottom + 1, left : right + 1] = inside <= (tall * wide) ** 2
+        found[box.slices] = inside <= (tall * wide) ** 2
         return found
 
 

@@ -13,29 +13,29 @@ BINS = 32
 class ColourModel:
     """The colours of one image, and how they divide between object and background.
 
-    bandwidth: standard deviation of the Gaussian kernel, in cells. doubt: share of a uniform
-    density mixed into both sides, so that a colour no seed has shown is merely improbable, never
-    impossible. surroundings: share of the whole image's colours in the background's density;
-    a few discs cannot show a varied background, whereas most of a photograph is background.
+    bandwidth: standard deviation of the Gaussian kernel, in cells. uniform_weight: weight of a
+    uniform density in both sides, so that a colour without a seed is improbable and not impossible.
+    background_prior: weight of the whole image's colours in the background's density; a few discs
+    show little of a varied background, and most of a photograph is background.
     """
 
     def __init__(
-        self, image: np.ndarray, bandwidth: float, doubt: float, surroundings: float
+        self, image: np.ndarray, bandwidth: float, uniform_weight: float, background_prior: float
     ) -> None:
         """Sort the pixels of an (H, W, 3) uint8 RGB image into cells."""
         self.cells = colour_cells(image)
         self._bandwidth = bandwidth
-        self._doubt = doubt
-        self._surroundings = surroundings
+        self._uniform_weight = uniform_weight
+        self._background_prior = background_prior
         self._everywhere = colour_density(self.cells, bandwidth)
 
     def densities(self, seeds: Seeds) -> tuple[np.ndarray, np.ndarray]:
         """Two (32**3,) float64 arrays: each cell's probability in the object and background."""
         inside = colour_density(self.cells[seeds.positive], self._bandwidth)
         outside = colour_density(self.cells[seeds.negative], self._bandwidth)
-        outside = (1 - self._surroundings) * outside + self._surroundings * self._everywhere
-        floor = self._doubt / BINS**3
-        return (1 - self._doubt) * inside + floor, (1 - self._doubt) * outside + floor
+        outside = (1 - self._background_prior) * outside + self._background_prior * self._everywhere
+        kept, floor = 1 - self._uniform_weight, self._uniform_weight / BINS**3
+        return kept * inside + floor, kept * outside + floor
 
     def log_ratio(self, seeds: Seeds) -> np.ndarray:
         """(H, W) float64: log p(colour | object) - log p(colour | background) of each pixel."""

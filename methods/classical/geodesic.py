@@ -6,7 +6,7 @@ from skimage.graph import MCP_Geometric
 
 from ...harness.method import Paper, Session
 from .colour_model import ColourModel
-from .seeded_method import Opening, SeededMethod
+from .seeded_method import OpeningName, SeededMethod
 from .seeds import Seeds
 
 
@@ -20,7 +20,8 @@ class Geodesic(SeededMethod):
 
     radius: of the seed discs, in pixels. opening: the clicks asked for first. step: the length of
     a pixel's step where P is constant; it decides where all of the image looks alike. bandwidth
-    (cells), doubt, surroundings: see `ColourModel`. Raises UserError for values out of range.
+    (cells), uniform_weight, background_prior: see `ColourModel`. Raises UserError for values out
+    of range.
     """
 
     paper = Paper(
@@ -42,17 +43,17 @@ class Geodesic(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: Opening = "click",
+        opening: OpeningName = "click",
         step: float = 0.01,
         bandwidth: float = 1.0,
-        doubt: float = 0.1,
-        surroundings: float = 0.5,
+        uniform_weight: float = 0.1,
+        background_prior: float = 0.5,
     ) -> None:
         super().__init__(radius=radius, opening=opening)
-        self.require_colours(bandwidth, doubt, surroundings)
+        self.require_colours(bandwidth, uniform_weight, background_prior)
         self.require(0 < step < np.inf, "step", step, "above 0")
         self.step = step
-        self.colours = bandwidth, doubt, surroundings
+        self.colours = bandwidth, uniform_weight, background_prior
 
     def begin(self, session: Session) -> None:
         """Sort the colours into cells."""

@@ -7,7 +7,7 @@ import numpy as np
 from ...harness.errors import UserError
 from ...harness.method import Paper, Session
 from .colour_model import ColourModel
-from .seeded_method import Opening, SeededMethod
+from .seeded_method import OpeningName, SeededMethod
 from .seeds import Seeds
 
 try:
@@ -27,8 +27,8 @@ class GraphCut(SeededMethod):
     neighbours.
 
     radius: of the seed discs, in pixels. opening: the clicks asked for first. region: the paper's
-    lambda. bandwidth (cells), doubt, surroundings: see `ColourModel`. Raises UserError for values
-    out of range, and when PyMaxflow is not installed.
+    lambda. bandwidth (cells), uniform_weight, background_prior: see `ColourModel`. Raises UserError
+    for values out of range, and when PyMaxflow is not installed.
     """
 
     paper = Paper(
@@ -49,14 +49,14 @@ class GraphCut(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: Opening = "click",
+        opening: OpeningName = "click",
         region: float = 0.03,
         bandwidth: float = 1.0,
-        doubt: float = 0.1,
-        surroundings: float = 0.5,
+        uniform_weight: float = 0.1,
+        background_prior: float = 0.5,
     ) -> None:
         super().__init__(radius=radius, opening=opening)
-        self.require_colours(bandwidth, doubt, surroundings)
+        self.require_colours(bandwidth, uniform_weight, background_prior)
         self.require(0 <= region < np.inf, "region", region, "0 or more")
         if maxflow is None:
             raise UserError(
@@ -64,7 +64,7 @@ class GraphCut(SeededMethod):
                 "pip install 'isegbench[graphcut]'"
             )
         self.region = region
-        self.colours = bandwidth, doubt, surroundings
+        self.colours = bandwidth, uniform_weight, background_prior
 
     def begin(self, session: Session) -> None:
         """Sort the colours into cells and build the graph's links between neighbours."""

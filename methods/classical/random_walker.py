@@ -7,7 +7,7 @@ from skimage.segmentation import random_walker
 
 from ...harness.method import Paper, Session
 from .multigrid import GridLaplacian, solve
-from .seeded_method import Opening, SeededMethod
+from .seeded_method import OpeningName, SeededMethod
 from .seeds import Seeds
 
 #: scikit-image adds this to every weight, so that no pixel is cut off from the seeds.
@@ -45,7 +45,7 @@ class RandomWalker(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: Opening = "click",
+        opening: OpeningName = "click",
         beta: float = 400.0,
         solver: Literal["multigrid", "scikit-image"] = "multigrid",
         tolerance: float = 1e-4,

@@ -9,7 +9,7 @@ from ...harness.errors import UserError
 from ...harness.method import Method, Session
 from .seeds import Seeds, draw_seeds
 
-Opening = Literal["click", "inside-outside", "extreme-points", "box"]
+OpeningName = Literal["click", "inside-outside", "extreme-points", "box"]
 
 
 class SeededMethod(Method):
@@ -18,7 +18,7 @@ class SeededMethod(Method):
     Subclasses define `solve`, and validate their parameters with `require`.
     """
 
-    def __init__(self, *, radius: int, opening: Opening) -> None:
+    def __init__(self, *, radius: int, opening: OpeningName) -> None:
         self.radius = radius
         self.opening = opening
         self.require(radius >= 0, "radius", radius, "0 or more pixels")
@@ -41,11 +41,14 @@ class SeededMethod(Method):
         probabilities[seeds.negative] = 0
         return probabilities
 
-    def require_colours(self, bandwidth: float, doubt: float, surroundings: float) -> None:
+    def require_colours(
+        self, bandwidth: float, uniform_weight: float, background_prior: float
+    ) -> None:
         """Raise UserError for parameters that `ColourModel` cannot use."""
         self.require(0 <= bandwidth <= 16, "bandwidth", bandwidth, "0 to 16 cells")
-        self.require(0 < doubt < 1, "doubt", doubt, "between 0 and 1")
-        self.require(0 <= surroundings < 1, "surroundings", surroundings, "0 or more, below 1")
+        self.require(0 < uniform_weight < 1, "uniform_weight", uniform_weight, "between 0 and 1")
+        share = background_prior
+        self.require(0 <= share < 1, "background_prior", share, "0 or more, below 1")
 
     def require(self, fits: bool, name: str, value: object, must: str) -> None:
         """Raise UserError when a parameter does not fit."""

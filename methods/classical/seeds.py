@@ -45,11 +45,10 @@ def draw_seeds(shape: tuple[int, int], clicks: Sequence[Click], radius: int) -> 
     box = bounding_box(shape, clicks)
     discs = [c for c in clicks if c.kind in ("positive", "negative")]
     if box is not None:
-        top, left, bottom, right = box
         labels[...] = -1
-        labels[top : bottom + 1, left : right + 1] = 0
+        labels[box.slices] = 0
         if not any(c.kind == "positive" for c in discs):
-            centre = Click((top + bottom) / 2, (left + right) / 2, "positive")
+            centre = Click((box.top + box.bottom) / 2, (box.left + box.right) / 2, "positive")
             discs.insert(0, centre)
     for click in discs:
         _stamp(labels, click, radius)

@@ -11,7 +11,7 @@ from ...harness.method import Method, Probabilities, Session
 from ..nets.click_maps import Point, points_tensor
 from ..nets.click_network import ClickNetwork
 from ..processing.flip import average_mirrored, mirror_points, with_mirrored
-from ..processing.zoom_in import View, ZoomIn
+from ..processing.zoom_in import ZoomedView, ZoomIn
 from ..runtime.device import to_device
 from ..runtime.execution import Execution
 
@@ -25,7 +25,7 @@ class _Memory:
     this `previous` prediction."""
 
     image: Tensor
-    view: View | None = None
+    view: ZoomedView | None = None
     seen: int = 0
     previous: Probabilities | None = None
 
@@ -115,7 +115,7 @@ class ClickMethod(Method):
         """The network's answer, (B, 1, H, W). For methods whose network wants to know more."""
         return self.network(inputs.images, inputs.points)
 
-    def look(self, session: Session) -> View:
+    def look(self, session: Session) -> ZoomedView:
         """What the network looks at next; the same until there is another click or prediction."""
         memory = _memory(session)
         seen = memory.seen == len(session.clicks) and memory.previous is session.previous
@@ -131,10 +131,10 @@ class ClickMethod(Method):
         target = self.zoom_target or ZOOM_TARGETS.get(session.dataset, self.zoom.target)
         return replace(self.zoom, target=target)
 
-    def _next_view(self, session: Session, last: View | None) -> View:
+    def _next_view(self, session: Session, last: ZoomedView | None) -> ZoomedView:
         zoom = self.zoom_for(session)
         if zoom is None:
-            return View(None, None, session.shape, changed=False)
+            return ZoomedView(None, None, session.shape, changed=False)
         roi = last.roi if last else None
         return zoom.look(session.shape, clicks_of(session), self.object_map(session), roi)
 

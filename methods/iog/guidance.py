@@ -21,14 +21,14 @@ INSIDE, OUTSIDE = 0, 1
 
 
 @dataclass(frozen=True)
-class Opening:
+class OpeningInView:
     """The opening in a view: a point inside the object and the box around it, in view pixels."""
 
     inside: tuple[int, int]
     box: Box
 
 
-def opening_of(mask: np.ndarray) -> Opening | None:
+def opening_of(mask: np.ndarray) -> OpeningInView | None:
     """What the released scripts take from a view's ground truth; None when it is empty.
 
     mask: (side, side) bool. The inside point is the first, row by row, of the pixels farthest
@@ -36,7 +36,7 @@ def opening_of(mask: np.ndarray) -> Opening | None:
     """
     if not mask.any():
         return None
-    return Opening(innermost(mask, distance="exact")[1], box_of(np.argwhere(mask)))
+    return OpeningInView(innermost(mask, distance="exact")[1], box_of(np.argwhere(mask)))
 
 
 def corners(box: Box, side: int) -> np.ndarray:
@@ -61,7 +61,7 @@ def guidance(inside: np.ndarray, outside: np.ndarray, side: int) -> np.ndarray:
     return 255 * (heat - low) / (high - low + 1e-10)
 
 
-def opening_guidance(opening: Opening | None, side: int) -> np.ndarray:
+def opening_guidance(opening: OpeningInView | None, side: int) -> np.ndarray:
     """The guidance of an opening, (2, side, side) float32 in 0..255; zero for None."""
     if opening is None:
         return np.zeros((2, side, side), np.float32)

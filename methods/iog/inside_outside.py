@@ -16,14 +16,14 @@ from ..processing.boxes import box_of
 from ..processing.byte_scale import byte_scaled
 from ..runtime.device import to_device
 from ..runtime.execution import Execution
-from .guidance import RELEASED_SIDE, Opening, opening_guidance
+from .guidance import RELEASED_SIDE, OpeningInView, opening_guidance
 from .released_simulator import ReleasedMap, view_point
-from .view import View
+from .view import CropView
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
 
 #: image: clicks on image pixels. released: the released scripts, quirks included.
-Protocol = Literal["image", "released"]
+ClickProtocol = Literal["image", "released"]
 
 
 class InsideOutside(Method, ABC):
@@ -42,7 +42,7 @@ class InsideOutside(Method, ABC):
     side: int
 
     def __init__(
-        self, protocol: Protocol, threshold: float, execution: Execution, side: int
+        self, protocol: ClickProtocol, threshold: float, execution: Execution, side: int
     ) -> None:
         if protocol == "released" and side != RELEASED_SIDE:
             raise UserError(
@@ -88,7 +88,7 @@ class InsideOutside(Method, ABC):
     def _inputs(self, sessions: Sequence[Session]) -> torch.Tensor:
         return torch.stack([session.memory["input"] for session in sessions])
 
-    def _look(self, session: Session) -> tuple[View, Opening]:
+    def _look(self, session: Session) -> tuple[CropView, OpeningInView]:
         """The view that a session's opening asks for, and the opening in it."""
         ends = [click for click in session.clicks if click.kind == "corner"]
         inside = next((click for click in session.clicks if click.kind == "positive"), None)
@@ -97,11 +97,11 @@ class InsideOutside(Method, ABC):
                 f"{self.name} needs 2 corners of a box and a positive click inside it, got "
                 f"{', '.join(click.kind for click in session.clicks)}"
             )
-        view = View(box_of(np.array([click.pixel for click in ends])), self.side)
+        view = CropView(box_of(np.array([click.pixel for click in ends])), self.side)
         if self.protocol == "image":
-            return view, Opening(view.point(inside.y, inside.x), view.tight_box())
+            return view, OpeningInView(view.point(inside.y, inside.x), view.tight_box())
         (top, left), (bottom, right) = (view_point(click) for click in ends)
-        return view, Opening(view_point(inside), Box(top, left, bottom, right))
+        return view, OpeningInView(view_point(inside), Box(top, left, bottom, right))
 
 
 def depth_of(backbone: Backbone | None) -> int | None:

@@ -12,7 +12,7 @@ from ..nets.iog import IOGNet
 from ..runtime.device import Device
 from ..runtime.execution import Execution, Precision
 from .checkpoint import read_checkpoint
-from .inside_outside import Backbone, InsideOutside, Protocol, depth_of, trained_as
+from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of, trained_as
 
 DEPARTURES: dict[Any, tuple[str, ...]] = {
     "image": ("nothing farther than 30 pixels from the box of the corners is object",),
@@ -44,7 +44,7 @@ class IOG(InsideOutside):
         weights: str,
         *,
         backbone: Backbone | None = None,
-        protocol: Protocol = "image",
+        protocol: ClickProtocol = "image",
         threshold: float = 0.5,
         device: Device = "auto",
         precision: Precision = "float32",

@@ -14,9 +14,9 @@ from ..processing.boxes import box_of
 from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
 from .checkpoint import Saved, read_checkpoint
-from .guidance import Opening, corners, guidance, opening_guidance, opening_of
+from .guidance import OpeningInView, corners, guidance, opening_guidance, opening_of
 from .inside_outside import Backbone, InsideOutside, depth_of, trained_as
-from .view import View
+from .view import CropView
 
 _OUTSIDE, _BOTH = "outside", "inside-outside"
 
@@ -82,7 +82,7 @@ class IOGBox(InsideOutside):
         ends = session.points("corner")
         if len(ends) != 2:
             raise MethodError(f"iog-box needs 2 corners of a box, got {len(ends)}")
-        view = View(box_of(np.rint(ends).astype(int)), self.side)
+        view = CropView(box_of(np.rint(ends).astype(int)), self.side)
         nowhere = np.empty((0, 2))
         maps = guidance(nowhere, corners(view.tight_box(), self.side), self.side)
         picture = view.picture(session.image).transpose(2, 0, 1)
@@ -105,7 +105,7 @@ class IOGBox(InsideOutside):
         """(2, side, side) float32: the box's corners, and the point that the mask stands for."""
         box = session.memory["view"].tight_box()
         session.memory["inside"] = inside_point(mask, box)
-        return opening_guidance(Opening(session.memory["inside"], box), self.side)
+        return opening_guidance(OpeningInView(session.memory["inside"], box), self.side)
 
 
 def inside_point(mask: np.ndarray, box: Box) -> tuple[int, int]:

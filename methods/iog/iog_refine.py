@@ -13,7 +13,7 @@ from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
 from .checkpoint import read_checkpoint
 from .guidance import INSIDE, OUTSIDE, with_click
-from .inside_outside import Backbone, InsideOutside, Protocol, depth_of, trained_as
+from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of, trained_as
 from .iog import DEPARTURES
 from .released_simulator import view_point
 
@@ -42,7 +42,7 @@ class IOGRefine(InsideOutside):
         weights: str,
         *,
         backbone: Backbone | None = None,
-        protocol: Protocol = "image",
+        protocol: ClickProtocol = "image",
         threshold: float = 0.5,
         device: Device = "auto",
         precision: Precision = "float32",

@@ -10,7 +10,7 @@ from ...harness.simulator import Simulator
 from ...harness.types import OBJECT, Click, Instance, Kind
 from ..processing.boxes import box_of
 from .guidance import RELEASED_SIDE, opening_of
-from .view import View
+from .view import CropView
 
 
 def released_click(pixel: tuple[int, int], point: tuple[int, int], kind: Kind) -> Click:
@@ -107,8 +107,8 @@ class IOGReleased(Simulator):
         return released_click(view.pixel(row, column), (row, column), kind)
 
 
-def _view(instance: Instance) -> tuple[View, np.ndarray]:
+def _view(instance: Instance) -> tuple[CropView, np.ndarray]:
     """The view of an instance and its ground truth there, (512, 512) bool."""
     target = instance.mask == OBJECT
-    view = View(box_of(np.argwhere(target)), RELEASED_SIDE)
+    view = CropView(box_of(np.argwhere(target)), RELEASED_SIDE)
     return view, view.mask(target)

@@ -13,7 +13,7 @@ MARGIN = 30
 
 
 @dataclass(frozen=True)
-class View:
+class CropView:
     """The tight box of an object, enlarged, cropped and resized to a square.
 
     tight: the box in the image. side: of the square, in pixels. The crop is not clamped to the
@@ -72,7 +72,7 @@ class View:
 
     @property
     def _scale(self) -> tuple[float, float]:
-        """View pixels per image pixel, down and across."""
+        """CropView pixels per image pixel, down and across."""
         return self.side / self.box.height, self.side / self.box.width
 
     def _resized(self, array: np.ndarray) -> np.ndarray:

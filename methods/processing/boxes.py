@@ -40,20 +40,16 @@ def _overlap(box: Box, shape: tuple[int, ...]) -> tuple[tuple[slice, slice], tup
     return (inside[0], inside[1]), (there[0], there[1])
 
 
-def bounding_box(
-    shape: tuple[int, int], clicks: Sequence[Click]
-) -> tuple[int, int, int, int] | None:
-    """(top, left, bottom, right), inclusive pixels, around the corner and extreme clicks.
+def bounding_box(shape: tuple[int, int], clicks: Sequence[Click]) -> Box | None:
+    """The tight box of the corner and extreme clicks; None with fewer than two of them.
 
-    None with fewer than two such clicks.
+    shape: (H, W) of the image; clicks outside it move to its border.
     """
     pixels = [pixel_inside(shape, c) for c in clicks if c.kind in ("corner", "extreme")]
-    if len(pixels) < 2:
-        return None
-    rows, columns = zip(*pixels, strict=True)
-    return min(rows), min(columns), max(rows), max(columns)
+    return box_of(np.array(pixels)) if len(pixels) >= 2 else None
 
 
 def pixel_inside(shape: tuple[int, ...], click: Click) -> tuple[int, int]:
+    """The (row, column) of the pixel of an (H, W) image nearest to a click."""
     row, column = click.pixel
     return min(max(row, 0), shape[0] - 1), min(max(column, 0), shape[1] - 1)

@@ -5,46 +5,27 @@ The geometry is that of the released code, quirks included: the golden clicks de
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from ...harness.types import Box
 from ..nets.click_maps import Point
 from ..nets.resize import resize
 
 
-class Roi(NamedTuple):
-    """A box of pixels, both ends included."""
-
-    rmin: int
-    rmax: int
-    cmin: int
-    cmax: int
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(height, width)."""
-        return self.rmax - self.rmin + 1, self.cmax - self.cmin + 1
-
-    @property
-    def slices(self) -> tuple[slice, slice]:
-        """Rows and columns, to index an array with."""
-        return slice(self.rmin, self.rmax + 1), slice(self.cmin, self.cmax + 1)
-
-
 @dataclass(frozen=True)
-class View:
+class ZoomedView:
     """What the network looks at for one prediction.
 
-    roi: where the prediction belongs in the image; None is everywhere. crop: what is cut out of
-    the image; None is the whole image as it is. size: (height, width) of the network's input.
-    changed: the roi is another one than at the click before.
+    roi: the region of the image that the prediction is pasted into; None is the whole image.
+    crop: the region cut out of the image for the input; None is the whole image, not resized.
+    size: (height, width) of the network's input. changed: the roi differs from the last click's.
     """
 
-    roi: Roi | None
-    crop: Roi | None
+    roi: Box | None
+    crop: Box | None
     size: tuple[int, int]
     changed: bool
 
@@ -58,23 +39,22 @@ class View:
         """Image clicks in the input's coordinates, fractional and possibly outside."""
         if self.crop is None:
             return list(clicks)
-        (height, width), (rows, columns) = self.size, self.crop.shape
-        rmin, _, cmin, _ = self.crop
+        (height, width), crop = self.size, self.crop
         return [
-            (height * (y - rmin) / rows, width * (x - cmin) / columns, positive)
+            (height * (y - crop.top) / crop.height, width * (x - crop.left) / crop.width, positive)
             for y, x, positive in clicks
         ]
 
     def paste(self, probabilities: Tensor, shape: tuple[int, int]) -> Tensor:
         """(B, 1, *size) probabilities -> (B, 1, *shape), zero outside the roi.
 
-        Where an emptied prediction had the whole image looked at, an old roi still stands, and
-        the whole image's prediction is squeezed into it: so do the released systems.
+        After an emptied prediction the input is the whole image while the roi is still the old
+        one; the prediction is then resized into it. So do the released systems.
         """
         if self.roi is None:
             return probabilities
         full = probabilities.new_zeros((*probabilities.shape[:2], *shape))
-        full[(..., *self.roi.slices)] = resize(probabilities, self.roi.shape)
+        full[(..., *self.roi.slices)] = resize(probabilities, (self.roi.height, self.roi.width))
         return full
 
 
@@ -102,14 +82,14 @@ class ZoomIn:
         shape: tuple[int, int],
         clicks: Sequence[Point],
         previous: np.ndarray | Tensor | None,
-        roi: Roi | None,
-    ) -> View:
+        roi: Box | None,
+    ) -> ZoomedView:
         """The next view. previous: (H, W) probabilities of the last prediction; roi: its view's."""
         box = None
         if len(clicks) > self.skip_clicks and previous is not None:
             box = self._object_box(torch.as_tensor(previous) > self.prob_threshold, clicks)
         if box is None:
-            return View(roi, None, shape, changed=False)
+            return ZoomedView(roi, None, shape, changed=False)
         changed = (
             roi is None
             or not all(_inside(roi, point) for point in self._counting(clicks))
@@ -117,15 +97,14 @@ class ZoomIn:
         )
         if roi is None or changed:
             roi = box
-        height, width = roi.shape
-        scale = self.target / max(height, width)
-        size = round(height * scale), round(width * scale)
-        return View(roi, roi, size, changed)
+        scale = self.target / max(roi.height, roi.width)
+        size = round(roi.height * scale), round(roi.width * scale)
+        return ZoomedView(roi, roi, size, changed)
 
     def _counting(self, clicks: Sequence[Point]) -> list[Point]:
         return [point for point in clicks if point[2] or self.all_clicks]
 
-    def _object_box(self, mask: Tensor, clicks: Sequence[Point]) -> Roi | None:
+    def _object_box(self, mask: Tensor, clicks: Sequence[Point]) -> Box | None:
         """The expanded box of the mask and the clicks; None for an empty mask."""
         height, width = mask.shape
         # Both from one tensor: a GPU is waited for once.
@@ -136,9 +115,9 @@ class ZoomIn:
         counting = self._counting(clicks)
         ys = [int(rows[0]), int(rows[-1]), *(int(y) for y, _, _ in counting)]
         xs = [int(columns[0]), int(columns[-1]), *(int(x) for _, x, _ in counting)]
-        return Roi(
-            *self._expand(min(ys), max(ys), height - 1), *self._expand(min(xs), max(xs), width - 1)
-        )
+        top, bottom = self._expand(min(ys), max(ys), height - 1)
+        left, right = self._expand(min(xs), max(xs), width - 1)
+        return Box(top, left, bottom, right)
 
     def _expand(self, low: int, high: int, last: int) -> tuple[int, int]:
         centre = 0.5 * (low + high)
@@ -146,17 +125,19 @@ class ZoomIn:
         return max(0, round(centre - 0.5 * length)), min(last, round(centre + 0.5 * length))
 
 
-def _inside(roi: Roi, point: Point) -> bool:
+def _inside(roi: Box, point: Point) -> bool:
     # The far edges count as outside, though the roi includes them: so in the released code.
     y, x, _ = point
-    return roi.rmin <= y < roi.rmax and roi.cmin <= x < roi.cmax
+    return roi.top <= y < roi.bottom and roi.left <= x < roi.right
 
 
-def _box_iou(a: Roi, b: Roi) -> float:
+def _box_iou(a: Box, b: Box) -> float:
     """The product of the IoUs along rows and along columns."""
-    return _segment_iou(a[:2], b[:2]) * _segment_iou(a[2:], b[2:])
+    rows = _segment_iou((a.top, a.bottom), (b.top, b.bottom))
+    return rows * _segment_iou((a.left, a.right), (b.left, b.right))
 
 
-def _segment_iou(a: tuple[int, ...], b: tuple[int, ...]) -> float:
+def _segment_iou(a: tuple[int, int], b: tuple[int, int]) -> float:
+    """Of two ranges of whole numbers, both ends included."""
     common = max(0, min(a[1], b[1]) - max(a[0], b[0]) + 1)
     return common / max(1e-6, max(a[1], b[1]) - min(a[0], b[0]) + 1)

@@ -68,8 +68,8 @@ def test_workers_and_batches_change_nothing(write, local_ray, system, model, opt
     else:
         columns = ["instance", "click", "y", "x", "kind", "iou"]
         pd.testing.assert_frame_equal(alone[columns], two[columns], check_exact=True)
-    # A batch rounds differently in the last bits; a tie may then fall the other way, rarely.
-    assert len(fragile["in batches"]) <= (3 if system == "forte" else 1)
+    # Forte runs the sessions of a batch one by one, and still differs between two runs: see above.
+    assert len(fragile["in batches"]) <= (3 if system == "forte" else 0)
 
 
 def _agree(one: pd.DataFrame, other: pd.DataFrame) -> bool:

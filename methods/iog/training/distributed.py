@@ -19,7 +19,7 @@ from ....harness.planning.resources import Resources
 from ....harness.workflows.training import Material, Watch
 from ...runtime.device import resolve_device
 from .config import IOGTraining
-from .loop import Place, train_here
+from .loop import Process, train_here
 
 #: Where Ray keeps its own notes on a training, within its directory.
 _RAY = ".ray"
@@ -75,7 +75,7 @@ def _work(given: dict[str, Any]) -> None:
     if device.type == "cuda":
         torch.cuda.set_device(device)
     watch = _Events(given["events"] if rank == 0 else None)
-    train_here(given["config"], given["material"], watch, Place(rank, processes, spread, mean))
+    train_here(given["config"], given["material"], watch, Process(rank, processes, spread, mean))
 
 
 class _Events:

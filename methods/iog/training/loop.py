@@ -30,8 +30,8 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 
 @dataclass(frozen=True)
-class Place:
-    """Which process of how many this is.
+class Process:
+    """One of the processes that train one network together.
 
     spread: makes a module exchange gradients. mean: of a tensor over the processes.
     """
@@ -47,9 +47,9 @@ class Place:
         return self.rank == 0
 
 
-def train_here(config: IOGTraining, material: Material, watch: Watch, place: Place) -> None:
+def train_here(config: IOGTraining, material: Material, watch: Watch, process: Process) -> None:
     """Train in this process, from where DIR/checkpoint.pt stands; see `Trainer.train`."""
-    _Training(config, material, watch, place).run()
+    _Training(config, material, watch, process).run()
 
 
 def make_network(config: IOGTraining) -> IOGNet | IOGRefineNet:
@@ -75,8 +75,10 @@ def make_network(config: IOGTraining) -> IOGNet | IOGRefineNet:
 class _Training:
     """A training under way."""
 
-    def __init__(self, config: IOGTraining, material: Material, watch: Watch, place: Place) -> None:
-        self.config, self.material, self.watch, self.place = config, material, watch, place
+    def __init__(
+        self, config: IOGTraining, material: Material, watch: Watch, process: Process
+    ) -> None:
+        self.config, self.material, self.watch, self.process = config, material, watch, process
         self.device = resolve_device(config.device)
         if config.precision == "float16" and self.device.type != "cuda":
             raise UserError('precision = "float16" needs a GPU; on a CPU use bfloat16')
@@ -93,15 +95,15 @@ class _Training:
         )
         self.scaler = torch.GradScaler(self.device.type, enabled=config.precision == "float16")
         self.progress = load_state(config.out, self.network, self.optimizer, self.scaler)
-        self.objective = place.spread(Objective(self.network))
+        self.objective = process.spread(Objective(self.network))
         self.batches = Batches(
             len(material.refs),
             config.batch,
             config.epochs,
             config.seed,
             self.progress.step,
-            place.rank,
-            place.processes,
+            process.rank,
+            process.processes,
         )
         self.saved = time.monotonic()
 
@@ -156,7 +158,7 @@ class _Training:
         self.scaler.step(self.optimizer)
         self.scaler.update()
         self.progress.step += 1
-        values = self.place.mean(outcome.values())
+        values = self.process.mean(outcome.values())
         row = dict(zip(COLUMNS, values.tolist(), strict=True))
         if not math.isfinite(row["loss"]):
             raise UserError(
@@ -170,7 +172,7 @@ class _Training:
     def _end_epoch(self) -> None:
         """Close the epoch's row; validate and keep weights where it is time."""
         config, progress = self.config, self.progress
-        if not self.place.leads:
+        if not self.process.leads:
             progress.sums = {}
             return
         steps = self.batches.steps_an_epoch
@@ -201,6 +203,6 @@ class _Training:
         self._save()
 
     def _save(self) -> None:
-        if self.place.leads:
+        if self.process.leads:
             save_state(self.config.out, self.network, self.optimizer, self.scaler, self.progress)
         self.saved = time.monotonic()

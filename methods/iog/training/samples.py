@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from ....harness.types import IGNORED, OBJECT, InstanceRef
 from ...processing.boxes import box_of
 from ..guidance import corners, guidance, opening_guidance, opening_of
-from ..view import View
+from ..view import CropView
 from .augmentation import Augmentation, Layers, augmented
 from .batches import Key
 
@@ -90,7 +90,7 @@ def cropped(layers: Layers, side: int, *, inside: bool = True) -> Sample:
     if not layers.mask.any():
         zero = torch.zeros(1, side, side)
         return Sample(torch.zeros(5, side, side), zero, zero.clone())
-    view = View(box_of(np.argwhere(layers.mask)), side)
+    view = CropView(box_of(np.argwhere(layers.mask)), side)
     mask, void = view.picture(layers.mask), view.picture(layers.void)
     opening = opening_of(mask > 0.5)
     if opening is None or inside:

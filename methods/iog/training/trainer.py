@@ -6,7 +6,7 @@ from typing import Any
 from ....harness.store.directory import exclusive
 from ....harness.workflows.training import Material, Trainer, Watch
 from .config import IOGTraining
-from .loop import Place, train_here
+from .loop import Process, train_here
 from .record import admit
 from .weights import export_best, weights_path
 
@@ -25,7 +25,7 @@ class IOGTrainer(Trainer):
 
                 train_on_several(config, material, watch)
             else:
-                train_here(config, material, watch, Place())
+                train_here(config, material, watch, Process())
         return weights_path(config, "best")
 
     def export(self, config: Any, file: Path) -> None:

@@ -158,9 +158,9 @@ def test_mirrored_input_gives_the_mirrored_map(name):
     [
         *(f"{name}:radius=-1" for name in NAMES),
         *(f"{name}:opening=dance" for name in NAMES),
-        *(f"{name}:doubt=0" for name in COLOURS),
+        *(f"{name}:uniform_weight=0" for name in COLOURS),
         *(f"{name}:bandwidth=-1" for name in COLOURS),
-        *(f"{name}:surroundings=1" for name in COLOURS),
+        *(f"{name}:background_prior=1" for name in COLOURS),
         "graph-cut:region=nan",
         "grabcut:iterations=0",
         "random-walker:beta=-1",

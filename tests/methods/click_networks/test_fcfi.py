@@ -50,7 +50,8 @@ class Watched(FCFI):
         maps = super().predict(sessions)
         for session, probabilities in zip(sessions, maps, strict=True):
             roi = self.look(session).roi
-            self.seen.append((float(probabilities.double().sum()), list(roi) if roi else None))
+            rows_then_columns = roi and [roi.top, roi.bottom, roi.left, roi.right]
+            self.seen.append((float(probabilities.double().sum()), rows_then_columns))
         return maps
 
 
@@ -169,8 +170,8 @@ def test_the_network_is_told_the_newest_click_and_whether_there_is_a_mask(fcfi, 
     session.previous = np.zeros((60, 80), np.float32)
     session.previous[20:40, 21:70] = 1
     method.predict([session])
-    (height, width), (rmin, rmax, cmin, cmax) = method.look(session).size, method.look(session).roi
-    y, x = height * (11 - rmin) / (rmax - rmin + 1), width * (21 - cmin) / (cmax - cmin + 1)
+    (height, width), roi = method.look(session).size, method.look(session).roi
+    y, x = height * (11 - roi.top) / roi.height, width * (21 - roi.left) / roi.width
     assert told[0] == ([[40, 60, 1], [40, 19, 1]], [0.0, 0.0])
     assert told[1] == ([[int(y), int(x), 0], [int(y), int(width - x - 1), 0]], [1.0, 1.0])
 

@@ -8,7 +8,7 @@ from isegbench.harness.errors import MethodError, SimulatorError
 from isegbench.harness.registry import simulators
 from isegbench.harness.types import Click
 from isegbench.methods.iog.released_simulator import ReleasedMap, released_click, view_point
-from isegbench.methods.iog.view import View
+from isegbench.methods.iog.view import CropView
 from isegbench.methods.processing.boxes import box_of
 
 simulator = simulators.build("iog-released")
@@ -40,7 +40,7 @@ def test_the_opening_spans_the_tight_box_and_is_on_the_object(disc, place):
     assert first.pixel == (tight.top, tight.left)
     assert second.pixel == (tight.bottom, tight.right)
     assert instance.mask[inside.pixel] == 1
-    seen = View(tight, 512).mask(instance.mask == 1)
+    seen = CropView(tight, 512).mask(instance.mask == 1)
     assert seen[view_point(inside)]
     box = box_of(np.argwhere(seen))
     assert [view_point(first), view_point(second)] == [(box.top, box.left), (box.bottom, box.right)]
@@ -54,7 +54,7 @@ def corrected(disc):
 
     def correct(change):
         target = instance.mask == 1
-        truth = View(box_of(np.argwhere(target)), 512).mask(target)
+        truth = CropView(box_of(np.argwhere(target)), 512).mask(target)
         in_view = change(truth.copy())
         found = ReleasedMap.of(np.zeros((90, 120), np.float32), in_view.astype(np.float32))
         return simulator.correct(instance, found, found > 0.5, [], rng), truth, in_view

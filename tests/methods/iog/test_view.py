@@ -14,11 +14,13 @@ from isegbench.methods.iog.guidance import (
     opening_of,
     with_click,
 )
-from isegbench.methods.iog.view import MARGIN, View
+from isegbench.methods.iog.view import MARGIN, CropView
 from isegbench.methods.processing.boxes import box_of
 
 views = st.builds(
-    lambda top, left, height, width, side: View(Box(top, left, top + height, left + width), side),
+    lambda top, left, height, width, side: CropView(
+        Box(top, left, top + height, left + width), side
+    ),
     st.integers(0, 300),
     st.integers(0, 300),
     st.integers(0, 300),
@@ -52,7 +54,7 @@ def test_the_tight_box_is_where_its_pixels_are_seen(view):
 def test_the_view_is_zero_beyond_the_image_and_pastes_back_in_place():
     rows, columns = np.mgrid[:80, :60]
     image = np.dstack([rows, columns, np.full((80, 60), 99)]).astype(np.uint8)
-    view = View(Box(5, 10, 74, 40), 256)
+    view = CropView(Box(5, 10, 74, 40), 256)
     picture = view.picture(image)
     assert picture.dtype == np.float32
     row, column = view.point(40, 30)
@@ -62,9 +64,9 @@ def test_the_view_is_zero_beyond_the_image_and_pastes_back_in_place():
     pasted = view.in_image(picture[..., 0].copy(), (80, 60))
     assert pasted.shape == (80, 60)
     np.testing.assert_allclose(pasted[2:78, 5:55], rows[2:78, 5:55], atol=1)
-    assert View(Box(5, 5, 9, 9), 256).in_image(np.ones((256, 256), np.float32), (80, 60)).sum() == (
-        (9 + MARGIN + 1) ** 2
-    )
+    assert CropView(Box(5, 5, 9, 9), 256).in_image(
+        np.ones((256, 256), np.float32), (80, 60)
+    ).sum() == ((9 + MARGIN + 1) ** 2)
 
 
 @settings(deadline=None, max_examples=20)
