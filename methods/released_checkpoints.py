@@ -101,9 +101,9 @@ for _entry in (
 ):
     register(_entry)
 
-# ClickSEG's page links one folder and names models, not files. Its README says MIT, its licence file
-# Apache-2.0, and two files of its SegFormer NVIDIA's non-commercial licence. "Combined" adds six data
-# sets to COCO and LVIS.
+# ClickSEG's page links one folder and names models, not files. Its README says MIT, its licence
+# file Apache-2.0, and two files of its SegFormer NVIDIA's non-commercial licence. "Combined" adds
+# six data sets to COCO and LVIS.
 _CLICKSEG = "1XzUlpPqbzAyMt009HVpEeW31ln1FeXfX"
 _COMBINED = (
     *_COCO_LVIS,
