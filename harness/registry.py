@@ -18,7 +18,11 @@ from .errors import IsegbenchError, UserError, nearest
 T = TypeVar("T")
 
 _KEY_VALUE = re.compile(r"([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
-_FILE = re.compile(r"(?P<path>.+?\.py):(?P<attribute>[A-Za-z_]\w*)(?::(?P<rest>.*))?$", re.DOTALL)
+#: A name that takes a file as one of its values is not a file itself.
+_FILE = re.compile(
+    r"(?![\w-]+:[\w-]+=)(?P<path>.+?\.py):(?P<attribute>[A-Za-z_]\w*)(?::(?P<rest>.*))?$",
+    re.DOTALL,
+)
 
 
 @dataclass(frozen=True)

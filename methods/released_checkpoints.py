@@ -160,3 +160,51 @@ HUB_MODELS: dict[str, tuple[str, ...]] = {
     "yonigozlan/EdgeTAM-hf": _SA_V,
     "facebook/sam3": ("sa-co",),
 }
+# ClickSEG's page links one folder and names models, not files. Its README says MIT, its licence
+# file Apache-2.0, and two files of its SegFormer NVIDIA's non-commercial licence. "Combined" adds
+# six data sets to COCO and LVIS.
+_CLICKSEG = "1XzUlpPqbzAyMt009HVpEeW31ln1FeXfX"
+_COMBINED = (
+    *_COCO_LVIS,
+    "ade20k",
+    "msra10k",
+    "dut",
+    "youtube-vos",
+    "thin-object",
+    "hflickr",
+)
+for _name, _system, _sets, _size in (
+    ("cdnet_resnet34_sbd", "cdnet", _SBD, 89.72),
+    ("cdnet_resnet34_cocolvis", "cdnet", _COCO_LVIS, 89.72),
+    ("focalclick_hrnet18s_s1_cocolvis", "focalclick", _COCO_LVIS, 16.58),
+    ("focalclick_hrnet18s_s2_cocolvis", "focalclick", _COCO_LVIS, 16.58),
+    ("focalclick_hrnet32_s2_cocolvis", "focalclick", _COCO_LVIS, 119.11),
+    ("focalclick_hrnet32_s2_combined", "focalclick", _COMBINED, 119.11),
+    ("focalclick_segformer_b0_s1_cocolvis", "focalclick", _COCO_LVIS, 14.38),
+    ("focalclick_segformer_b0_s2_cocolvis", "focalclick", _COCO_LVIS, 14.38),
+    ("focalclick_segformer_b3_s2_cocolvis", "focalclick", _COCO_LVIS, 174.56),
+    ("focalclick_segformer_b3_s2_combined", "focalclick", _COMBINED, 174.56),
+):
+    register(KnownCheckpoint(_name, _system, _sets, folder_id=_CLICKSEG, megabytes=_size))
+
+# SimpleClick (MIT) links one folder; the file names are those of its scripts and of RClicks.
+_SIMPLECLICK = "1qpK0gtAPkVMF7VC42UA9XF4xMWr5KJmL"
+for _stem in (
+    "cocolvis_vit_base",
+    "cocolvis_vit_large",
+    "cocolvis_vit_huge",
+    "sbd_vit_xtiny",
+    "sbd_vit_base",
+    "sbd_vit_large",
+    "sbd_vit_huge",
+):
+    _sets = _SBD if _stem.startswith("sbd") else _COCO_LVIS
+    register(KnownCheckpoint(_stem, "simpleclick", _sets, f"{_stem}.pth", folder_id=_SIMPLECLICK))
+
+# SegNext (MIT).
+for _name, _sets, _drive_id, _size in (
+    ("segnext_vitb_sax1", _COCO_LVIS, "1eqkd5-J9MELGIw2WRcT5hejsnGc5oO30", 408),
+    ("segnext_vitb_sax2", _COCO_LVIS, "1oxwCm4bFby6RgltO_tl54BqRN9tojylT", 435),
+    ("segnext_vitb_sax2_ft", (*_COCO_LVIS, "hqseg44k"), "1yDN3mwBBO33TlA0KRdO2s07Q5HWXR6nt", 435),
+):
+    register(KnownCheckpoint(_name, "segnext", _sets, drive_id=_drive_id, megabytes=_size))

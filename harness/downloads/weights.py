@@ -30,8 +30,8 @@ class KnownCheckpoint:
     name: how users ask for it. system: the method it belongs to. trained_on: data sets whose
     images or masks the training saw, in this package's names where they have one. file_name: as
     its authors call it; None where their page does not say. url: where it can be fetched without
-    a person. drive_id: of a Google Drive file, which a person must download. megabytes: its size
-    as its authors give it.
+    a person. drive_id: of a Google Drive file, which a person must download. folder_id: of a Google
+    Drive folder that holds it, where no more is known. megabytes: its size as its authors give it.
     """
 
     name: str
@@ -41,10 +41,13 @@ class KnownCheckpoint:
     url: str | None = None
     drive_id: str | None = None
     megabytes: float | None = None
+    folder_id: str | None = None
 
     @property
     def link(self) -> str:
         """Where a person finds the file."""
+        if self.folder_id:
+            return f"https://drive.google.com/drive/folders/{self.folder_id}"
         return self.url or f"https://drive.google.com/file/d/{self.drive_id}/view"
 
 
@@ -58,8 +61,10 @@ def register(entry: KnownCheckpoint) -> None:
     _check_name(entry.name)
     if _known.setdefault(entry.name, entry) != entry:
         raise UserError(f"two checkpoints are called {entry.name!r}")
-    if not (entry.drive_id or (entry.url and entry.file_name)):
-        raise UserError(f"checkpoint {entry.name}: needs url and file_name, or drive_id")
+    if not (entry.drive_id or entry.folder_id or (entry.url and entry.file_name)):
+        raise UserError(
+            f"checkpoint {entry.name}: needs url and file_name, or drive_id or folder_id"
+        )
 
 
 def known_checkpoints(system: str | None = None) -> list[KnownCheckpoint]:

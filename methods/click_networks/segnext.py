@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.method import Method, Paper, Probabilities, Session
 from ..nets.click_maps import Point, points_tensor
 from ..nets.click_network import normalise
@@ -49,7 +49,7 @@ class SegNext(Method):
         self.network = self.execution.ready(network, ("encode", "decode"))
         self.device = self.execution.device
         self.threshold = threshold
-        self.weights = used(file)
+        self.weights = file
         side = f"{network.size} x {network.size}"
         above = () if threshold == Method.threshold else (f"object above {threshold:g}",)
         self.departures = (*above, f"images resized to {side}", *self.execution.departures)

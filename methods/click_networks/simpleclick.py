@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from ...harness.downloads.weights import resolve, used
+from ...harness.downloads.weights import resolve
 from ...harness.method import Paper, Session
 from ..nets.simpleclick import SimpleClick as Network
 from ..nets.simpleclick import simpleclick_network
@@ -58,7 +58,7 @@ class SimpleClick(ClickMethod):
             zoom_target=side,
             flip=flip,
         )
-        self.weights = used(file)
+        self.weights = file
 
     def zoom_departure(self, zoom: ZoomIn) -> str:
         side = self.zoom_target or _SIDE

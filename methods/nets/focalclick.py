@@ -205,7 +205,7 @@ def focalclick_network(checkpoint: Mapping[str, Any], what: str) -> FocalHRNet |
             str(values["model_version"]), _encoding(values, what), _halved(values, what)
         )
     else:
-        width, ocr_width, small = hrnet_shape(state, what)
+        width, ocr_width, small = hrnet_shape(state, what, "FocalClick")
         defaults = {**_SHARED, "width": width, "ocr_width": ocr_width, "small": small}
         values = parameters(checkpoint, what, _HRNET_CLASS, defaults)
         network = FocalHRNet(

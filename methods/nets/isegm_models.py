@@ -58,16 +58,18 @@ def fbrs_network(
     )
 
 
-def hrnet_shape(state: Mapping[str, Any], what: str) -> tuple[int, int, bool]:
+def hrnet_shape(
+    state: Mapping[str, Any], what: str, system: str = "f-BRS"
+) -> tuple[int, int, bool]:
     """(width, OCR width, small) of the HRNet that a state dict is of. Raises UserError."""
-    width, ocr_width = (_outputs(state, key, what) for key in (_HRNET_WIDTH, _OCR_WIDTH))
+    width, ocr_width = (_outputs(state, key, what, system) for key in (_HRNET_WIDTH, _OCR_WIDTH))
     return width, ocr_width, _THIRD_BLOCK not in state
 
 
-def _outputs(state: Mapping[str, Any], key: str, what: str) -> int:
+def _outputs(state: Mapping[str, Any], key: str, what: str, system: str = "f-BRS") -> int:
     value = state.get(key)
     if not isinstance(value, Tensor) or value.ndim == 0:
-        raise UserError(f"{what} is of no network known here: it has no tensor {key}")
+        raise UserError(f"{what} is no {system} checkpoint: it has no tensor {key}")
     return int(value.shape[0])
 
 

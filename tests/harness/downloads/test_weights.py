@@ -127,7 +127,7 @@ def test_a_spoilt_record_is_named(file):
 def test_names_are_registered_once():
     with pytest.raises(UserError, match="two checkpoints are called 'snap_voc'"):
         weights.register(KnownCheckpoint("snap_voc", "snap", (), drive_id="OTHER"))
-    with pytest.raises(UserError, match="needs url and file_name, or drive_id"):
+    with pytest.raises(UserError, match="needs url and file_name, or drive_id or folder_id"):
         weights.register(KnownCheckpoint("nowhere", "snap", ()))
 
 

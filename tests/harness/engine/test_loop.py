@@ -299,7 +299,7 @@ def test_a_simulator_that_places_no_opening_click_has_failed(discs, nearest_seed
         def open(self, instance, opening, rng):
             return []
 
-    frame = harness.run(nearest_seed, discs(2), Absent())
+    frame = isegbench.run(nearest_seed, discs(2), simulator=Absent()).traces
     assert frame.status.tolist() == ["simulator-failed"] * 2
     assert frame.click.tolist() == [0, 0]
 
@@ -322,6 +322,6 @@ def test_a_method_that_changes_its_session_changes_no_click(discs, nearest_seed)
 
     columns = [column for column in STABLE if column != "method"]
     pd.testing.assert_frame_equal(
-        harness.run(Remembering, discs(3), clicks=5, batch_size=2)[columns],
-        harness.run(nearest_seed, discs(3), clicks=5)[columns],
+        isegbench.run(Remembering, discs(3), clicks=5, batch_size=2).traces[columns],
+        isegbench.run(nearest_seed, discs(3), clicks=5).traces[columns],
     )

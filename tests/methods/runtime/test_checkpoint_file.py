@@ -1,5 +1,7 @@
 import os
 import pickle
+import sys
+import types
 
 import pytest
 import torch
@@ -179,3 +181,37 @@ def test_another_architecture_is_guessed():
     other = {"trunk.weight": torch.ones(1), "head.weight": torch.ones(1)}
     with pytest.raises(UserError, match=r"another architecture altogether.*head, trunk"):
         fit(nn.Linear(2, 3), other)
+
+
+def test_named_classes_of_the_release_become_placeholders(tmp_path):
+    """SimpleClick's checkpoints hold an instance of its loss; its package is not here."""
+    path = tmp_path / "with_loss.pth"
+    module = types.ModuleType("isegm_stand_in.loss")
+
+    class Loss(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.criterion = cross_entropy
+            self.weight = 1.0
+
+    def cross_entropy():
+        raise AssertionError("called")
+
+    for thing in (Loss, cross_entropy):
+        thing.__module__ = module.__name__
+        thing.__qualname__ = thing.__name__
+        setattr(module, thing.__name__, thing)
+    package = types.ModuleType("isegm_stand_in")
+    sys.modules.update({"isegm_stand_in": package, module.__name__: module})
+    try:
+        content = {"state_dict": {"a": torch.ones(2)}, "config": {"loss": Loss(), "depth": 3}}
+        torch.save(content, path)
+    finally:
+        del sys.modules["isegm_stand_in"], sys.modules[module.__name__]
+    with pytest.raises(UserError, match=r"isegm_stand_in\.loss\.\w+ would be called"):
+        load_checkpoint(path)
+    checkpoint = load_checkpoint(path, unread="isegm_stand_in.")
+    assert torch.equal(checkpoint["state_dict"]["a"], torch.ones(2))
+    assert checkpoint["config"]["depth"] == 3
+    with pytest.raises(UserError, match="would be called"):
+        load_checkpoint(path, unread="another.")
