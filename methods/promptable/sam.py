@@ -78,8 +78,8 @@ class SAM(Method):
         self.network = self.execution.ready(loaded.network, ("encode", "decode"))
         self.opening = opening
         preset = _preset(protocol, loaded.family)
-        self.multimask = multimask or preset.multimask
-        self.mask_choice = mask_choice or preset.mask_choice
+        self.multimask: Multimask = multimask or preset.multimask
+        self.mask_choice: MaskChoice = mask_choice or preset.mask_choice
         self.feed_back = feed_back or preset.feed_back
         logit = preset.threshold if threshold is None else threshold
         self.threshold = 1 / (1 + math.exp(-logit))
