@@ -27,12 +27,12 @@ class TinyViT(nn.Module):
         """widths, depths, heads, windows: of the four stages; the first is convolutional and has
         neither heads nor windows, whose first entries go unused, as in the released settings."""
         super().__init__()
-        self.patch_embed = nn.Module()
-        self.patch_embed.seq = nn.Sequential(
+        embed = nn.Sequential(
             _normalised(3, widths[0] // 2, 3, stride=2),
             nn.GELU(),
             _normalised(widths[0] // 2, widths[0], 3, stride=2),
         )
+        self.patch_embed = nn.Sequential(OrderedDict(seq=embed))
         # The last reduction changes the width alone.
         reductions = [(widths[1], 2), (widths[2], 2), (widths[3], 1), None]
         stages = [
@@ -50,7 +50,7 @@ class TinyViT(nn.Module):
         )
 
     def forward(self, pixels: Tensor) -> Tensor:
-        x = self.patch_embed.seq(pixels)
+        x = self.patch_embed(pixels)
         for stage in self.layers:
             x = stage(x)
         return self.neck(x)

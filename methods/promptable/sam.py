@@ -35,11 +35,12 @@ class SAM(Method):
     (`inside-outside`), or spanned by extreme points. protocol: what the parameters that are not
     given are: `paper` as the authors evaluate; `segnext` as SegNext's authors evaluate SAM;
     `rclicks` as RClicks' do. multimask: when three masks are asked for instead of one: for a single
-    click alone (`first`), always or never. mask_choice: which of three is taken: the one with the best
-    predicted score, the first, the largest, or (`oracle`) the one with the best true IoU.
-    feed_back: whether the logits of the mask taken are a prompt of the next prediction. threshold:
-    a pixel is object above this logit. stability_fallback: of SAM 2 and later: where one mask
-    is asked for and it is unstable, the best of three is taken instead; as released, true.
+    click alone (`first`), always or never. mask_choice: which of three is taken: the one with the
+    best predicted score, the first, the largest, or (`oracle`) the one with the best true IoU;
+    HQ-SAM's first is the one with the best score. feed_back: whether the logits of the mask taken
+    are a prompt of the next prediction. threshold: a pixel is object above this logit.
+    stability_fallback: of SAM 2 and later: where one mask is asked for and it is unstable, the
+    best of three is taken instead; as released, true.
     hq_token_only: of HQ-SAM: its own mask alone, not added to SAM's. precision: in which the
     network computes. compiled: torch.compile translates it first.
     """
@@ -74,11 +75,11 @@ class SAM(Method):
         )
         self.weights = loaded.weights
         self.frame = loaded.frame
-        self.network = self.execution.ready(loaded.network, ("encode", "decode"), "loaded")
+        self.network = self.execution.ready(loaded.network, ("encode", "decode"))
         self.opening = opening
         preset = _preset(protocol, loaded.family)
-        self.multimask = multimask or preset.multimask
-        self.mask_choice = mask_choice or preset.mask_choice
+        self.multimask: Multimask = multimask or preset.multimask
+        self.mask_choice: MaskChoice = mask_choice or preset.mask_choice
         self.feed_back = feed_back or preset.feed_back
         logit = preset.threshold if threshold is None else threshold
         self.threshold = 1 / (1 + math.exp(-logit))

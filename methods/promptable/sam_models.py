@@ -139,6 +139,7 @@ def _built(original: Original, what: str) -> nn.Module:
 def _from_folder(folder: Path, name: str) -> tuple[Family, nn.Module, tuple[Checkpoint, ...]]:
     """The model in a folder as transformers saves it. name: as the user named it."""
     from transformers import PreTrainedConfig
+    from transformers.utils import logging
 
     if not (folder / "config.json").is_file():
         raise UserError(
@@ -154,6 +155,7 @@ def _from_folder(folder: Path, name: str) -> tuple[Family, nn.Module, tuple[Chec
             f"weights={name}: a model of type {kind!r}; sam runs {', '.join(sorted(_CLASSES))}"
         )
     family, class_name = _CLASSES[kind]
+    logging.disable_progress_bar()
     try:
         model, report = getattr(_transformers(), class_name).from_pretrained(
             folder, dtype="float32", output_loading_info=True, local_files_only=True
