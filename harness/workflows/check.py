@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import registry
-from ..engine.session import describe
+from ..engine.guard import describe
 from ..errors import UserError, nearest
 from ..method import Method
 from ..registry import Spec
@@ -124,9 +124,9 @@ def _pickled(build: Callable[[], Any]) -> Check:
     """Whether the method reaches a Ray worker, pickled as the Ray executor pickles it."""
     from ray import cloudpickle
 
-    from ..executors.ray.shipping import let_own_files_travel
+    from ..executors.ray.shipping import pickle_own_files_by_value
 
-    let_own_files_travel()
+    pickle_own_files_by_value()
     try:
         sent = cloudpickle.dumps(build)  # pyright: ignore[reportPrivateImportUsage]
         cloudpickle.loads(sent)()

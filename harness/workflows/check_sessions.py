@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from ..engine.guard import describe
 from ..engine.score import checked_mask
 from ..engine.seeding import generator, method_seed
-from ..engine.session import describe
 from ..errors import MethodError
 from ..method import Method, Session
 from ..simulators.largest_error import LargestError

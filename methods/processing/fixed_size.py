@@ -9,11 +9,11 @@ from torch import Tensor
 
 from ..nets.click_maps import Point
 from ..nets.resize import resize
-from .zoom_in import View, ZoomIn
+from .zoom_in import ZoomedView, ZoomIn
 
 
 @dataclass(frozen=True)
-class FixedView(View):
+class FixedView(ZoomedView):
     """A view of fixed size: the whole image, too, is resized to it.
 
     image_shape: (height, width) of the image.

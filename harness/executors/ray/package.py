@@ -1,6 +1,7 @@
 """This package in Ray's runtime environment, for nodes that do not have it."""
 
 from importlib.metadata import distribution
+from pathlib import Path
 from typing import Any
 
 import isegbench
@@ -18,7 +19,7 @@ def with_package(environment: dict[str, Any] | None) -> dict[str, Any]:
     """
     given = dict(environment or {})
     files = distribution("isegbench").files or []
-    metadata = [str(file.locate().parent) for file in files if file.name in _METADATA]
+    metadata = [str(Path(file.locate()).parent) for file in files if file.name in _METADATA]
     return given | {
         "py_modules": [*given.get("py_modules", []), isegbench.__path__[0], *metadata],
         "excludes": [*given.get("excludes", []), "__pycache__"],
