@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from itertools import islice
 
 from ..types import InstanceRef, Trace
 from .predict import BatchSizes, predict, prepare
@@ -43,14 +42,17 @@ class Engine:
         order, the batch size or the number of threads, except through the method itself.
         """
         settings = self.settings
-        source = iter(refs)
+        source, exhausted = iter(refs), False
         capacity = 2 * settings.batch_size + settings.threads
         ready: list[LiveSession] = []
         working: list[Future[LiveSession]] = []
         with ThreadPoolExecutor(settings.threads, "isegbench") as pool:
             while True:
-                for ref in islice(source, capacity - len(ready) - len(working)):
-                    working.append(pool.submit(LiveSession(self.pairing, ref).open))
+                while not exhausted and len(ready) + len(working) < capacity:
+                    if (ref := next(source, None)) is None:
+                        exhausted = True
+                    else:
+                        working.append(pool.submit(LiveSession(self.pairing, ref).open))
                 if not ready and not working:
                     return
                 for live in _take_finished(working):
@@ -61,9 +63,12 @@ class Engine:
                     else:
                         ready.append(live)
                 group = self.sizes.largest_group(ready)
-                if working and not self.sizes.is_full(group):
-                    wait(working, return_when=FIRST_COMPLETED)
-                    continue
+                if not self.sizes.is_full(group):
+                    if working:
+                        wait(working, return_when=FIRST_COMPLETED)
+                        continue
+                    if not exhausted and len(ready) < capacity:
+                        continue  # all sessions in work have ended at once: admit others first
                 if not group:
                     continue
                 ready = [live for live in ready if live not in group]

@@ -1,13 +1,10 @@
 """This package in Ray's runtime environment, for nodes that do not have it."""
 
-from importlib.metadata import distribution
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import Any
 
 import isegbench
-
-#: The file in a package's metadata folder that every kind of installation has.
-_METADATA = ("METADATA", "PKG-INFO")
 
 
 def with_package(environment: dict[str, Any] | None) -> dict[str, Any]:
@@ -18,9 +15,14 @@ def with_package(environment: dict[str, Any] | None) -> dict[str, Any]:
     NumPy, ...) must be on the nodes, or come with `pip` in `environment`.
     """
     given = dict(environment or {})
-    files = distribution("isegbench").files or []
-    metadata = [str(Path(file.locate()).parent) for file in files if file.name in _METADATA]
     return given | {
-        "py_modules": [*given.get("py_modules", []), isegbench.__path__[0], *metadata],
+        "py_modules": [*given.get("py_modules", []), isegbench.__path__[0], *_metadata_folders()],
         "excludes": [*given.get("excludes", []), "__pycache__"],
     }
+
+
+def _metadata_folders() -> list[str]:
+    """The folder with the entry points of the installed package; an editable install has others."""
+    files = [file for found in distributions(name="isegbench") for file in found.files or ()]
+    paths = [Path(str(file.locate())) for file in files if file.name == "METADATA"]
+    return [str(path.parent) for path in paths if path.is_file()][:1]

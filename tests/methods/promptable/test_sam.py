@@ -9,7 +9,7 @@ import torch
 import transformers
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
-from isegbench.harness.engine.loop import run
+from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import UserError
 from isegbench.harness.method import Session
@@ -243,7 +243,7 @@ def test_the_oracle_does_no_worse_than_its_rivals_and_is_marked(saved):
     for choice in ("score", "first", "area", "oracle"):
         method = SAM(saved("sam"), device="cpu", mask_choice=choice)
         pairing = Pairing(method, "sam", simulators.build("largest-error"), "largest-error")
-        (trace,) = run(pairing, [ref], Settings(clicks=2))
+        (trace,) = Engine(pairing, Settings(clicks=2)).run([ref])
         assert trace.status == "ok", trace.error
         found[choice] = trace.steps[0].iou
         assert any("ground truth is seen" in d for d in method.departures) == (choice == "oracle")
@@ -298,7 +298,9 @@ def test_every_opening_runs_in_the_engine(saved, kind, opening):
 
     method.network.decode = watched
     pairing = Pairing(method, "sam", simulators.build("largest-error"), "largest-error")
-    (trace,) = run(pairing, [instance_from_arrays("d", "n", picture(), truth)], Settings(clicks=5))
+    (trace,) = Engine(pairing, Settings(clicks=5)).run(
+        [instance_from_arrays("d", "n", picture(), truth)]
+    )
     assert trace.status == "ok", trace.error
     rows = 2 if kind == "sam2" else 1
     expected = None if opening == "click" else [[[5.0, 5.0 * rows, 29.0, 19.0 * rows]]]

@@ -122,7 +122,7 @@ frame = isegbench.run(
     [{"name": sys.argv[2], "weights": sys.argv[3], "marks": sys.argv[4]}, "nearest-click"],
     sys.argv[5], clicks=1, limit=3, executor="ray", workers=1, ray_address=sys.argv[6],
     runtime_env={"py_executable": sys.argv[7]}, ship_package=True,
-)
+).traces
 assert (frame.status == "ok").all(), frame
 """
 
