@@ -347,7 +347,7 @@ def test_the_image_part_of_a_saved_video_model_is_loaded(saved, tmp_path):
 
 
 def test_a_folder_is_recorded_and_other_folders_are_refused(saved, tmp_path):
-    weights = SAM(saved("sam"), device="cpu").weights
+    (weights,) = SAM(saved("sam"), device="cpu").weights
     assert weights.name == saved("sam")
     assert len(weights.sha256) == 64
     with pytest.raises(UserError, match=r"no config\.json in"):
@@ -362,7 +362,7 @@ def test_a_folder_is_recorded_and_other_folders_are_refused(saved, tmp_path):
 
 def test_a_hub_id_is_looked_up_and_its_training_data_known(saved, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: saved("sam2"))
-    weights = SAM("facebook/sam2.1-hiera-tiny", device="cpu").weights
+    (weights,) = SAM("facebook/sam2.1-hiera-tiny", device="cpu").weights
     assert weights.name == "facebook/sam2.1-hiera-tiny"
     assert weights.trained_on == ("sa-1b", "sa-v")
 
@@ -391,9 +391,9 @@ def test_without_transformers_it_says_what_to_install(monkeypatch):
 
 
 def test_released_checkpoints_say_what_they_were_trained_on():
-    from isegbench.harness.downloads.weights import entries
+    from isegbench.harness.downloads.weights import known_checkpoints
 
-    known = {entry.name: entry.trained_on for entry in entries("sam")}
+    known = {entry.name: entry.trained_on for entry in known_checkpoints("sam")}
     assert known["sam_vit_b_01ec64"] == ("sa-1b",)
     assert known["sam2.1_hiera_large"] == ("sa-1b", "sa-v")
     with pytest.raises(UserError, match="did you mean 'mobile_sam'"):
