@@ -129,7 +129,7 @@ def _command(command: Any, path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _help(text: str) -> Iterator[str]:
-    """A command's help as Markdown; paragraphs that keep their line breaks become blocks of code."""
+    """A command's help as Markdown; text that keeps its line breaks becomes a block of code."""
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         if paragraph.startswith(_EXAMPLE):
             yield f"```bash\n{textwrap.dedent(paragraph.removeprefix(_EXAMPLE)).strip()}\n```\n"
