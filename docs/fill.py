@@ -1,9 +1,8 @@
-"""Fill the generated parts of the pages: `python docs/fill.py`, or with `--check` compare only.
+"""Fill the generated parts of the pages: `python docs/fill.py`. With `--check` it only compares.
 
-A generated part stands between two comments on lines of their own, such as `<!-- methods -->` and
-`<!-- /methods -->`. The first names a key of GENERATED, and its arguments if it has any. The test
-suite checks that every page is filled, so the pages read the same in the repository and on the
-site.
+A generated part is between two comments on separate lines, such as `<!-- methods -->` and
+`<!-- /methods -->`. The first comment holds a key of GENERATED and its arguments. The test suite
+checks that every page is filled, so the pages are the same in the repository and on the site.
 """
 
 import inspect
@@ -17,7 +16,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 _PART = re.compile(r"^<!-- (\S+)(?: (.*?))? -->\n(.*?)^<!-- /\1 -->$", re.MULTILINE | re.DOTALL)
-_EXAMPLE = "\b"  # marks lines in the help of the command line that are not filled
+_EXAMPLE = "\b"  # marks lines in the help of the command line that keep their line breaks
 
 
 def pages() -> list[Path]:
@@ -26,7 +25,7 @@ def pages() -> list[Path]:
 
 
 def filled(text: str) -> str:
-    """A page's text with every generated part made anew. Raises KeyError for an unknown key."""
+    """A page's text with every generated part renewed. Raises KeyError for an unknown key."""
 
     def part(found: re.Match[str]) -> str:
         opening = found[0].partition("\n")[0]
@@ -89,7 +88,7 @@ def checkpoints() -> str:
 
 
 def parameters(method: str) -> str:
-    """What a registered method says of its parameters, and their defaults."""
+    """A registered method's docstring, and its parameters with their defaults."""
     from isegbench.harness import registry
     from isegbench.harness.planning.catalogue import parameters as listed
 
@@ -98,14 +97,14 @@ def parameters(method: str) -> str:
 
 
 def definitions() -> str:
-    """What the numbers of a report are, as its own foot says."""
+    """The definitions of a report's numbers, as under its tables."""
     from isegbench.harness.report.tables.table import DEFINITIONS
 
     return "\n".join(f"* {_prose(text)}" for text in DEFINITIONS)
 
 
 def commands() -> str:
-    """The command line, from its own tree of commands."""
+    """The command line, from its tree of commands."""
     from typer.main import get_command
 
     from isegbench.harness.cli import app
@@ -130,7 +129,7 @@ def _command(command: Any, path: tuple[str, ...]) -> Iterator[str]:
 
 
 def _help(text: str) -> Iterator[str]:
-    """A command's help as Markdown; what is not to be filled becomes a block of code."""
+    """A command's help as Markdown; text that keeps its line breaks becomes a block of code."""
     for paragraph in inspect.cleandoc(text).split("\n\n"):
         if paragraph.startswith(_EXAMPLE):
             yield f"```bash\n{textwrap.dedent(paragraph.removeprefix(_EXAMPLE)).strip()}\n```\n"
@@ -139,12 +138,12 @@ def _help(text: str) -> Iterator[str]:
 
 
 def _without_markup(text: str) -> str:
-    """The console's markup as Markdown: what is bold there is code here."""
+    """The console's markup as Markdown: bold text becomes code."""
     return re.sub(r"\[bold\](.*?)\[/(?:bold)?\]", r"`\1`", text)
 
 
 def api(module: str, *names: str) -> str:
-    """The public names of a module, or those named, with their docstrings."""
+    """The public names of a module, or the given names, with their docstrings."""
     found = import_module(module)
     chosen = names or [name for name, _ in _public(vars(found), module)]
     return "\n".join(part for name in chosen for part in _documented(getattr(found, name), name))
@@ -182,11 +181,11 @@ def _documented(value: Any, name: str) -> Iterator[str]:
 
 
 def _signature(value: Any, name: str) -> str:
-    """`name(parameters) -> result` with annotations as they are written."""
+    """`name(parameters) -> result` with annotations as in the source."""
     if inspect.isclass(value) and issubclass(value, Exception):
         return name
     signature = inspect.signature(value)
-    # A model's signature adds its checks; its annotations are what somebody wrote.
+    # A model's signature adds its checks; its annotations are those of the source.
     written = inspect.get_annotations(value) if hasattr(value, "model_fields") else {}
     shown = []
     for parameter in signature.parameters.values():
@@ -208,13 +207,13 @@ def _signature(value: Any, name: str) -> str:
 
 
 def _plain(annotation: Any) -> str:
-    """An annotation without the modules its names come from."""
+    """An annotation without the modules of its names."""
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
     return re.sub(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z])", "", text)
 
 
 def _attributes(value: type) -> Iterator[str]:
-    """Class attributes that a `#:` comment describes, as the source has them."""
+    """Class attributes that a `#:` comment describes, as in the source."""
     pattern = re.compile(r"((?:^    #: .*\n)+)^    (\w.*)$", re.MULTILINE)
     for comment, line in pattern.findall(inspect.getsource(value)):
         text = " ".join(part.strip().removeprefix("#: ") for part in comment.splitlines())
@@ -222,7 +221,7 @@ def _attributes(value: type) -> Iterator[str]:
 
 
 def _markdown(value: Any) -> str:
-    """A docstring as Markdown: its examples become blocks of code."""
+    """A docstring as Markdown; examples become blocks of code."""
     parts = []
     for paragraph in (inspect.getdoc(value) or "").split("\n\n"):
         if paragraph.startswith(">>> "):
@@ -235,7 +234,7 @@ def _markdown(value: Any) -> str:
 
 
 def _prose(text: str) -> str:
-    """Text whose angle brackets and underscores outside `code` stand for themselves."""
+    """Text with Markdown's special characters escaped outside `code`."""
     parts = text.split("`")
     for index in range(0, len(parts), 2):
         plain = parts[index].replace("&", "&amp;").replace("<", "&lt;")
@@ -244,7 +243,7 @@ def _prose(text: str) -> str:
 
 
 def _indented(text: str) -> str:
-    """As part of the list item above it."""
+    """Text as a part of the list item above it."""
     return textwrap.indent(text, "    ") + "\n"
 
 
