@@ -190,7 +190,7 @@ def test_polygons_and_run_lengths_are_both_there_and_polygons_fill_alike(content
                 points = np.reshape(corners, (-1, 2))[:, ::-1] - 0.5
                 drawn |= polygon2mask(mask.shape, points)
             # The two fill rules part within a pixel of the outline.
-            inner, outer = ndimage.binary_erosion(mask), ndimage.binary_dilation(mask)
+            inner, outer = ndimage.binary_erosion(mask), np.asarray(ndimage.binary_dilation(mask))
             assert not (inner & ~drawn).any()
             assert not (drawn & ~outer).any()
             assert abs(int(drawn.sum()) - int(mask.sum())) < 0.06 * mask.sum()
@@ -241,8 +241,8 @@ def gradient(image: np.ndarray) -> np.ndarray:
 def depth(mask: np.ndarray) -> np.ndarray:
     """(H, W) signed distance to the outline, positive inside; the image's border is no outline."""
     inside = np.pad(mask == 1, 1, mode="edge")
-    distance = ndimage.distance_transform_edt
-    return np.where(inside, distance(inside) - 0.5, 0.5 - distance(~inside))[1:-1, 1:-1]
+    inner, outer = (np.asarray(ndimage.distance_transform_edt(part)) for part in (inside, ~inside))
+    return np.where(inside, inner - 0.5, 0.5 - outer)[1:-1, 1:-1]
 
 
 def contrast(image: np.ndarray, mask: np.ndarray) -> float:

@@ -20,7 +20,8 @@ def test_a_leaderboard_follows_from_its_traces(board):
     stored = read_leaderboard(board / "report" / "leaderboard.csv")
     shared = [column for column in leaderboard(board).columns if column in stored]
     assert {"NoC@90", "mIoU@20"} <= set(shared)
-    pd.testing.assert_frame_equal(leaderboard(board)[shared], stored[shared], check_dtype=False)
+    left, right = pd.DataFrame(leaderboard(board)[shared]), pd.DataFrame(stored[shared])
+    pd.testing.assert_frame_equal(left, right, check_dtype=False)
 
 
 @pytest.mark.parametrize("board", BOARDS, ids=lambda board: board.name)

@@ -38,6 +38,7 @@ def test_largest_error_clicks_the_deepest_place():
 
 def test_largest_component_clicks_where_most_pixels_are_wrong():
     click = next_click(LargestComponent(), TWO, TWO * 0)
+    assert click is not None
     assert click.kind == "positive"
     assert 15 <= click.y < 19
 
@@ -49,6 +50,7 @@ def test_a_tie_is_a_negative_click():
     mask[2:7, 12:17] = True
     for simulator in (LargestError(), LargestError("exact"), LargestComponent(), RandomError()):
         click = next_click(simulator, truth, mask)
+        assert click is not None
         assert click.kind == "negative"
 
 
