@@ -159,7 +159,9 @@ def test_reports_and_comparisons(runs):
     table = isegbench.compare(loose, "nearest-click", ["NoC@85", "mIoU@3"])
     assert table["metric"].tolist() == ["NoC@85", "mIoU@3"]
     assert table["method"].tolist() == ["Half", "Half"]
-    pd.testing.assert_frame_equal(table, isegbench.compare(kept, "nearest-click", table["metric"].tolist()))
+    pd.testing.assert_frame_equal(
+        table, isegbench.compare(kept, "nearest-click", table["metric"].tolist())
+    )
     with pytest.raises(UserError, match="both hold Half"):
         isegbench.compare([loose, kept], "nearest-click")
 

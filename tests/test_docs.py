@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+from typer.core import TyperGroup
 
 from isegbench.harness import registry
 from isegbench.harness.cli import app

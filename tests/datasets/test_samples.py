@@ -211,13 +211,15 @@ def test_points_read_off_the_photograph_are_on_and_beside_the_object(instances, 
 
 def test_masks_are_whole_and_without_pinholes(instances):
     for name, instance in instances.items():
-        labels, parts = ndimage.label(instance.mask, EIGHT)
+        labels = np.empty(instance.mask.shape, int)
+        parts = ndimage.label(instance.mask, EIGHT, labels)
         sizes = np.bincount(labels.ravel())[1:]
         assert parts == OBJECTS[name][1], name
         assert sizes.min() >= 50, name
         assert sizes.max() > 0.85 * sizes.sum(), name
         filled = ndimage.binary_fill_holes(instance.mask)
-        holes = np.bincount(ndimage.label(filled & (instance.mask == 0))[0].ravel())[1:]
+        ndimage.label(filled & (instance.mask == 0), output=labels)
+        holes = np.bincount(labels.ravel())[1:]
         assert len(holes) == 0 or holes.min() >= 20, name
 
 

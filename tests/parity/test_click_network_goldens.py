@@ -12,7 +12,7 @@ from golden_runs import GOLDENS, Golden, instance_of, rerun, write_checkpoint
 from isegbench.harness.method import Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
-from isegbench.harness.types import Click
+from isegbench.harness.types import Click, Kind
 from isegbench.methods.nets.cdnet import cdnet_network, diffuse_pixels
 from isegbench.methods.nets.focalclick import focalclick_network, refined
 from isegbench.methods.nets.segnext import segnext_network

@@ -4,6 +4,8 @@ The networks are replaced by ones that draw the clicks they are given; what real
 is tested in tests/parity.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch

@@ -7,7 +7,7 @@ from formula import formula_state
 from golden_runs import GOLDENS, rerun, write_checkpoint
 
 from isegbench.harness.errors import UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.types import Click

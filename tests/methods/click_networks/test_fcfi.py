@@ -12,7 +12,8 @@ from isegbench.harness.method import Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.types import Click
-from isegbench.methods.click_networks.fcfi import FCFI
+from isegbench.methods.click_networks.fcfi import FCFI, Zoom
+from isegbench.methods.processing.zoom_in import ZoomIn
 
 HRNET, RESNET = "fcfi_hrnet18s", "fcfi_resnet101"
 
@@ -43,6 +44,12 @@ def fcfi(checkpoint):
     return build
 
 
+def zoom_of(method, dataset) -> ZoomIn:
+    zoom = method.zoom_for(small_session(1, dataset))
+    assert zoom is not None
+    return zoom
+
+
 class Watched(FCFI):
     """Notes the sum of each prediction and where it belongs, one instance at a time."""
 
@@ -53,7 +60,9 @@ class Watched(FCFI):
         for session, probabilities in zip(sessions, maps, strict=True):
             roi = self.look(session).roi
             rows_then_columns = roi and [roi.top, roi.bottom, roi.left, roi.right]
-            self.seen.append((float(torch.as_tensor(probabilities).double().sum()), rows_then_columns))
+            self.seen.append(
+                (float(torch.as_tensor(probabilities).double().sum()), rows_then_columns)
+            )
         return maps
 
 

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from isegbench.harness.errors import MethodError, SimulatorError, UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.simulators.openings import opening_clicks
 from isegbench.harness.types import Click, Instance

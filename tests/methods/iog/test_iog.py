@@ -4,11 +4,12 @@ import torch
 from torch import nn
 
 from isegbench.harness.errors import MethodError, UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.simulators.openings import opening_clicks
 from isegbench.harness.types import Click
 from isegbench.methods.iog.iog import IOG
+from isegbench.methods.iog.released_simulator import ReleasedMap
 from isegbench.methods.nets.iog import IOGNet
 from isegbench.methods.nets.iog_refine import IOGRefineNet
 

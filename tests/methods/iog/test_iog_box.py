@@ -20,7 +20,7 @@ from isegbench.harness.downloads.fetch import sha256_of
 from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import MethodError, UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.planning.plan import checkpoints, describe_method
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError

@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 
 from isegbench.methods.nets.tiny_vit import TinyViT, _Attention

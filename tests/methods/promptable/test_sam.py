@@ -14,7 +14,7 @@ from isegbench.harness.downloads.weights import known_checkpoints
 from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.types import Click, instance_from_arrays
 from isegbench.methods.nets.sam import Prompts, upscale_transformed, upscales_wrong_tensor
