@@ -313,7 +313,7 @@ def inject_faults(benchmark: Benchmark, report: Report) -> tuple:
 
 def check(benchmark: Benchmark, report: Report, reference: pd.DataFrame, deadly: tuple) -> None:
     """Every instance once, as in the run without faults; the deadly one set aside and reported."""
-    found = read_traces(benchmark.out)[STABLE]
+    found = pd.DataFrame(read_traces(benchmark.out)[STABLE])
     rows = sum(pq.read_metadata(path).num_rows for path in trace_files(benchmark.out))
     names = ["method", "dataset", "simulator", "seed", "instance"]
 

@@ -156,7 +156,7 @@ def test_segnext_forward(shared, method):
     (file,) = shared("goldens", "segnext_vitb_sax2").glob("forward_*.npz")
     golden = np.load(file)
     half = len(golden["points"]) // 2
-    kinds: list[Kind] = ["positive"] * half + ["negative"] * half
+    kinds: list[Kind] = ["positive" if n < half else "negative" for n in range(2 * half)]
     clicks = tuple(
         Click(int(y), int(x), kind)
         for (y, x, _), kind in zip(golden["points"], kinds, strict=True)

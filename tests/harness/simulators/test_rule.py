@@ -48,7 +48,7 @@ def test_the_deepest_pixel_of_the_deeper_error_is_clicked(mask, data):
             return
         kind = "positive" if positive > negative else "negative"
         y, x = np.unravel_index(depths[kind].argmax(), mask.shape)
-        assert click == Click(y, x, kind)
+        assert click == Click(int(y), int(x), kind)
         clicks.append(click)
 
 

@@ -253,7 +253,7 @@ def test_features_are_computed_again_only_while_clicks_are_shown(mode):
     """The network is shown two clicks; the features after the second are kept."""
     method = Bare(mode, clicks_shown=2)
     stems = []
-    stem = method.network.trunk.get_submodule("stem")
+    stem = method.network.get_submodule("trunk.stem")
     stem.register_forward_hook(lambda _, args, __: stems.append(len(args[0])))
     session, clicks = user(0, method)
     for count, computed in ((1, [2]), (2, [2]), (3, []), (4, [])):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -232,7 +233,7 @@ def test_labelling(files, tmp_path):
     images = Path(data.__file__).parent
     done = label(tmp_path / "boxes.json", images, spec, out, limit=4, batch_size=2)
     assert (done.masks, done.failed) == (4, {})
-    opened = COCO(str(out))
+    opened: Any = COCO(str(out))
     assert opened.dataset["info"]["method"]["weights"]["sha256"].startswith(sha256_of(files[0]))
     method = methods.build(spec)
     refs = {ref.name: ref for ref in Samples().instances()}

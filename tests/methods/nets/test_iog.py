@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -131,7 +133,7 @@ def test_a_saved_network_says_what_it_is(tmp_path, network, suffix):
         torch.testing.assert_close(found.state_dict()[key], value, rtol=0, atol=0)
     with pytest.raises(UserError, match=r"has backbone=resnet18, not resnet50"):
         load_network(path, network, depth=50)
-    other = IOGNet if network is IOGRefineNet else IOGRefineNet
+    other: Any = IOGNet if network is IOGRefineNet else IOGRefineNet
     with pytest.raises(UserError, match=f"is a checkpoint of {network.kind}, not {other.kind}"):
         load_network(path, other)
 

@@ -5,7 +5,7 @@ import sys
 from functools import partial
 
 import pytest
-from ray import cloudpickle
+import ray.cloudpickle
 
 from isegbench.harness.executors.ray.shipping import pickle_own_files_by_value
 from isegbench.harness.registry import load_module
@@ -33,7 +33,7 @@ def own(tmp_path):
     module = load_module(file)
     pickle_own_files_by_value()
     yield module
-    cloudpickle.unregister_pickle_by_value(module)
+    ray.cloudpickle.unregister_pickle_by_value(module)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def own(tmp_path):
 )
 def test_objects_inside_others_are_pickled_by_value_too(own, wrapped, then, tmp_path):
     sent = tmp_path / "sent"
-    sent.write_bytes(cloudpickle.dumps(wrapped(own)))
+    sent.write_bytes(ray.cloudpickle.dumps(wrapped(own)))
     code = f"import pickle; assert pickle.load(open({str(sent)!r}, 'rb')){then}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

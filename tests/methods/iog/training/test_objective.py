@@ -31,7 +31,7 @@ def test_the_click_lies_in_the_widest_error_and_is_of_its_kind(missed):
     small_error = block((40, 44), (50, 54))
     predicted = (truth - error if missed else truth + error) - small_error
     depth = np.asarray(ndimage.distance_transform_edt((predicted != truth)[0].numpy()))
-    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    row, column = divmod(int(depth.argmax()), depth.shape[1])
     assert error[0, row, column] == 1
     assert truth[0, column, row] != truth[0, row, column]
 
