@@ -78,7 +78,8 @@ def test_the_module_is_a_command():
 
 
 def test_run_has_the_options_of_a_configuration():
-    parameters = inspect.signature(isegbench.run).parameters
+    parameters, documented = inspect.signature(isegbench.run).parameters, isegbench.run.__doc__
+    assert documented is not None
     assert set(parameters) - {"progress"} == set(RunConfig.model_fields)
     for name, parameter in parameters.items():
         if name in ("methods", "datasets"):
@@ -86,7 +87,7 @@ def test_run_has_the_options_of_a_configuration():
             continue
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert parameter.annotation is not parameter.empty
-        assert f"{name}:" in isegbench.run.__doc__ or f"{name}," in isegbench.run.__doc__
+        assert f"{name}:" in documented or f"{name}," in documented
         if name != "progress":
             assert parameter.default == RunConfig.model_fields[name].default
 
@@ -158,7 +159,9 @@ def test_reports_and_comparisons(runs):
     table = isegbench.compare(loose, "nearest-click", ["NoC@85", "mIoU@3"])
     assert table["metric"].tolist() == ["NoC@85", "mIoU@3"]
     assert table["method"].tolist() == ["Half", "Half"]
-    pd.testing.assert_frame_equal(table, isegbench.compare(kept, "nearest-click", table["metric"]))
+    pd.testing.assert_frame_equal(
+        table, isegbench.compare(kept, "nearest-click", table["metric"].tolist())
+    )
     with pytest.raises(UserError, match="both hold Half"):
         isegbench.compare([loose, kept], "nearest-click")
 

@@ -127,7 +127,7 @@ def _traces(method: str, quality: int, dataset: str, count: int, clicks: int) ->
     length = np.where(hard[:, 0] < 0.2, chance.integers(3, clicks + 1, count), clicks)
     keep = (click <= length[:, None]).ravel()
     rows = count * clicks
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "method": method,
             "dataset": dataset,
@@ -143,4 +143,5 @@ def _traces(method: str, quality: int, dataset: str, count: int, clicks: int) ->
             "step_seconds": 0.1,
             "status": "ok",
         }
-    )[keep]
+    )
+    return pd.DataFrame(frame[keep])

@@ -9,6 +9,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from isegbench.harness.report.gallery.trace_picture import trace_picture_name
@@ -118,7 +119,7 @@ def test_instances_show_what_the_traces_say(show: Callable, page: Path) -> None:
         pick(driver, "measure", f"noc {TARGETS.index(target)}")
         for name, text in zip(column(driver, 1), column(driver, place), strict=True):
             trace = frame[frame["instance"] == name]
-            reached = trace.loc[trace["iou"] >= target / 100, "click"]
+            reached = trace["click"][trace["iou"] >= target / 100]
             assert text == (str(reached.min()) if len(reached) else "never")
     pick(driver, "measure", "iou 20")
     for name, text in zip(column(driver, 1), column(driver, place), strict=True):
@@ -186,7 +187,7 @@ def test_charts_tell_their_values(show: Callable, page: Path) -> None:
     driver = show(page)
     pick(driver, "dataset", "0")
     means = load_run(page.parents[1]).traces.query("dataset == 'grabcut' and click == 1")
-    expected = means.groupby("method")["iou"].mean()
+    expected = pd.Series(means.groupby("method")["iou"].mean()).to_dict()
     driver.execute_script("document.querySelector('#panels svg').focus()")
     press(driver, Keys.HOME)
     assert texts(driver, "#tip p") == ["1 click"]

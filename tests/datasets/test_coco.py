@@ -78,7 +78,9 @@ def test_real_annotations(shared, same_when_held):
 @given(arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=60), elements=st.booleans()))
 def test_compressed_run_lengths(mask):
     runs = coco_mask.encode(np.asfortranarray(mask))
-    annotation = {"segmentation": {"size": list(runs["size"]), "counts": runs["counts"].decode()}}
+    counts = runs["counts"]
+    assert isinstance(counts, bytes)
+    annotation = {"segmentation": {"size": list(runs["size"]), "counts": counts.decode()}}
     size = {"height": mask.shape[0], "width": mask.shape[1]}
     np.testing.assert_array_equal(decode_annotation(encode_annotation(annotation, size)), mask)
 

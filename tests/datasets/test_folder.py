@@ -32,6 +32,7 @@ def test_one_object_per_mask(folder, same_when_held, settings, objects, ignored)
     refs = datasets.build(f"folder:{folder}{settings}").instances()
     assert [(ref.name, ref.image_name) for ref in refs] == [("a", "a"), ("b", "b")]
     values = cv2.imread(str(folder / "Masks/a.png"), cv2.IMREAD_UNCHANGED)
+    assert values is not None
     for ref in refs:
         mask = ref.load().mask
         np.testing.assert_array_equal(mask == 1, np.isin(values, list(objects)))

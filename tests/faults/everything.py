@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -132,7 +133,7 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        memory = {"object_store_memory": 100 * 2**20}
+        memory: dict[str, Any] = {"object_store_memory": 100 * 2**20}
         self._memory = memory
         self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **memory})
         CLEAN_UP.append(self._cluster.shutdown)
@@ -147,7 +148,9 @@ class Nodes:
 
     @property
     def address(self) -> str:
-        return self._cluster.address
+        address = self._cluster.address
+        assert address is not None
+        return address
 
     def lose_one(self) -> None:
         """Kill every process of a node; add another node."""
@@ -310,15 +313,15 @@ def inject_faults(benchmark: Benchmark, report: Report) -> tuple:
 
 def check(benchmark: Benchmark, report: Report, reference: pd.DataFrame, deadly: tuple) -> None:
     """Every instance once, as in the run without faults; the deadly one set aside and reported."""
-    found = read_traces(benchmark.out)[STABLE]
+    found = pd.DataFrame(read_traces(benchmark.out)[STABLE])
     rows = sum(pq.read_metadata(path).num_rows for path in trace_files(benchmark.out))
     names = ["method", "dataset", "simulator", "seed", "instance"]
 
     def without(frame: pd.DataFrame) -> pd.DataFrame:
         mine = (frame[names] == list(deadly)).all(axis=1)
-        return frame[~mine].reset_index(drop=True)
+        return pd.DataFrame(frame[~mine]).reset_index(drop=True)
 
-    aside = found[(found[names] == list(deadly)).all(axis=1)]
+    aside = pd.DataFrame(found[(found[names] == list(deadly)).all(axis=1)])
     report.add(
         "an instance that always kills",
         benchmark.done(),
@@ -354,7 +357,7 @@ def run(folder: Path, instances: int) -> int:
     print(f"without faults, in one process: {time.monotonic() - started:.0f} s", flush=True)
     report = Report(len(benchmark.keys))
     deadly = inject_faults(benchmark, report)
-    check(benchmark, report, read_traces(folder / "reference")[STABLE], deadly)
+    check(benchmark, report, pd.DataFrame(read_traces(folder / "reference")[STABLE]), deadly)
     report.print()
     print(f"\n{'FAILED' if report.failed else 'passed'} in {time.monotonic() - started:.0f} s")
     return 1 if report.failed else 0

@@ -12,7 +12,7 @@ from golden_runs import GOLDENS, Golden, instance_of, rerun, write_checkpoint
 from isegbench.harness.method import Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
-from isegbench.harness.types import Click
+from isegbench.harness.types import Click, Kind
 from isegbench.methods.nets.cdnet import cdnet_network, diffuse_pixels
 from isegbench.methods.nets.focalclick import focalclick_network, refined
 from isegbench.methods.nets.segnext import segnext_network
@@ -156,7 +156,7 @@ def test_segnext_forward(shared, method):
     (file,) = shared("goldens", "segnext_vitb_sax2").glob("forward_*.npz")
     golden = np.load(file)
     half = len(golden["points"]) // 2
-    kinds = ["positive"] * half + ["negative"] * half
+    kinds: list[Kind] = ["positive" if n < half else "negative" for n in range(2 * half)]
     clicks = tuple(
         Click(int(y), int(x), kind)
         for (y, x, _), kind in zip(golden["points"], kinds, strict=True)

@@ -59,7 +59,7 @@ def test_workers_and_batches_change_nothing(write, local_ray, system, model, opt
         fragile[how] = [
             name
             for name, trace in alone.groupby("instance")
-            if not _agree(trace, other[other.instance == name])
+            if not _agree(trace, pd.DataFrame(other[other.instance == name]))
         ]
         print(f"{model}{options}: {len(fragile[how])} of 7 traces differ {how}: {fragile[how]}")
     if system == "forte":
@@ -67,7 +67,8 @@ def test_workers_and_batches_change_nothing(write, local_ray, system, model, opt
         assert len(fragile["on two workers"]) <= 3
     else:
         columns = ["instance", "click", "y", "x", "kind", "iou"]
-        pd.testing.assert_frame_equal(alone[columns], two[columns], check_exact=True)
+        left, right = pd.DataFrame(alone[columns]), pd.DataFrame(two[columns])
+        pd.testing.assert_frame_equal(left, right, check_exact=True)
     # Forte runs the sessions of a batch one by one, and still differs between two runs: see above.
     assert len(fragile["in batches"]) <= (3 if system == "forte" else 0)
 

@@ -32,7 +32,7 @@ class Busy:
         if self._asked is None:
             return
         self._asked.terminate()
-        said, _ = self._asked.communicate()
+        said = self._asked.communicate()[0]
         percent = [int(line) for line in said.split() if line.isdigit()]
         if percent:
             self.share = sum(percent) / len(percent) / 100

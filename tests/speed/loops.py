@@ -1,6 +1,6 @@
 """The two loops the speed table compares, each with a clock at every stage."""
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Clock:
     """Seconds by stage, from any thread."""
 
     def __init__(self) -> None:
-        self.seconds: Counter[str] = Counter()
+        self.seconds: dict[str, float] = defaultdict(float)
         self._lock = Lock()
 
     def add(self, stage: str, seconds: float) -> None:

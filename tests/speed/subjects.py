@@ -82,8 +82,8 @@ def leave_networks_alone() -> None:
     """Have methods built from now on in this process run their networks as they were loaded."""
     from isegbench.methods.runtime.execution import Execution
 
-    def as_loaded(execution: Any, network: Any, *_: Any, **__: Any) -> Any:
-        return network.to(execution.device).eval().requires_grad_(False)
+    def as_loaded(self: Any, network: Any, *_: Any, **__: Any) -> Any:
+        return network.to(self.device).eval().requires_grad_(False)
 
     Execution.ready = as_loaded
 

@@ -27,7 +27,9 @@ def test_image_is_what_imread_gives_in_rgb(tmp_path, suffix):
     path = tmp_path / f"x{suffix}"
     cv2.imwrite(str(path), np.random.default_rng(0).integers(0, 256, (20, 31, 3), np.uint8))
     image = decode_image(path.read_bytes())
-    np.testing.assert_array_equal(image, cv2.imread(str(path))[:, :, ::-1])
+    expected = cv2.imread(str(path))
+    assert expected is not None
+    np.testing.assert_array_equal(image, expected[:, :, ::-1])
     assert image.flags.c_contiguous
 
 
@@ -45,7 +47,9 @@ def test_grey_16_bit_and_turned_images_are_what_imread_gives(tmp_path):
     }.items():
         image = decode_image((tmp_path / name).read_bytes())
         assert image.shape == shape
-        np.testing.assert_array_equal(image, cv2.imread(str(tmp_path / name))[:, :, ::-1])
+        expected = cv2.imread(str(tmp_path / name))
+        assert expected is not None
+        np.testing.assert_array_equal(image, expected[:, :, ::-1])
 
 
 @pytest.mark.parametrize("decode", [decode_image, decode_trimap, decode_any_colour, read_indices])

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from importlib.util import find_spec
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from pycocotools.coco import COCO
 from isegbench.datasets import samples
 from isegbench.harness.store.traces import finished
 
-PHOTOGRAPHS = Path(find_spec("skimage").submodule_search_locations[0]) / "data"
+PHOTOGRAPHS = Path(str(files("skimage"))) / "data"
 
 SLOW = """
 import time

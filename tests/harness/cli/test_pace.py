@@ -1,11 +1,12 @@
 """Rates and remaining times against runs whose end is known."""
 
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from isegbench.harness.cli.pace import Pace
-from isegbench.harness.types import Click, Step, Trace
+from isegbench.harness.types import Click, Status, Step, Trace
 
 
 class Clock:
@@ -15,13 +16,13 @@ class Clock:
         return self.now
 
 
-def job(method, dataset, count):
+def job(method, dataset, count) -> Any:
     return SimpleNamespace(
         method=SimpleNamespace(name=method), dataset_name=dataset, refs=[None] * count
     )
 
 
-def trace(method, dataset, seconds, status="ok"):
+def trace(method, dataset, seconds, status: Status = "ok"):
     step = Step(Click(0, 0, "positive"), 0.5, seconds, seconds)
     return Trace(method, dataset, "s", 0, "i", (step,), status)
 
@@ -82,7 +83,10 @@ def test_a_standstill_moves_the_end_away():
         pace.add(trace("m", "a", 1))
     before = pace.seconds_left()
     clock.now += 60
-    assert pace.seconds_left() > 5 * before
+    after = pace.seconds_left()
+    assert before is not None
+    assert after is not None
+    assert after > 5 * before
 
 
 def test_old_speed_is_forgotten_and_memory_is_bounded():

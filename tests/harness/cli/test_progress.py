@@ -3,23 +3,24 @@
 import io
 import time
 from types import SimpleNamespace
+from typing import Any
 
 from rich.console import Console
 
 from isegbench.harness.cli import progress
 from isegbench.harness.cli.progress import Progress
 from isegbench.harness.executors.executor import PoolStatus
-from isegbench.harness.types import Trace
+from isegbench.harness.types import Status, Trace
 
 
-def jobs(pairs, count=3):
+def jobs(pairs, count=3) -> list[Any]:
     return [
         SimpleNamespace(method=SimpleNamespace(name=m), dataset_name=d, refs=[None] * count)
         for m, d in pairs
     ]
 
 
-def trace(method, dataset, status="ok"):
+def trace(method, dataset, status: Status = "ok"):
     return Trace(method, dataset, "s", 0, "i", (), status)
 
 

@@ -76,7 +76,7 @@ def test_killed_again_and_again(tmp_path, seed):
     assert process.wait() == 0, process.stderr and process.stderr.read().decode()
     assert kills > 0
     columns = ["dataset", "simulator", "seed", "instance", "click", "y", "x", "kind", "iou"]
-    calm, shot = (read_traces(tmp_path / out)[columns] for out in ("calm", "shot"))
+    calm, shot = (pd.DataFrame(read_traces(tmp_path / out)[columns]) for out in ("calm", "shot"))
     pd.testing.assert_frame_equal(calm, shot, check_exact=True)
     computed = Counter(log.read_text().split())
     assert len(computed) == 24 * 3

@@ -32,12 +32,14 @@ def test_export_holds_every_click(run, tmp_path):
     assert done.returncode == 0, done.stderr
     frame = pd.read_csv(run / "export" / "traces.csv")
     traces = read_traces(run)
-    pd.testing.assert_frame_equal(frame[list(traces)], traces, check_dtype=False, check_exact=True)
+    same = pd.DataFrame(frame[list(traces)])
+    pd.testing.assert_frame_equal(same, traces, check_dtype=False, check_exact=True)
     images = pd.read_parquet(run / "instances.parquet").set_index("instance")["image"]
     assert frame["image"].tolist() == images[frame["instance"]].tolist()
     path = tmp_path / "x.parquet"
     assert isegbench("export", run, "--format", "parquet", "--out", path).returncode == 0
-    pd.testing.assert_frame_equal(pd.read_parquet(path)[list(traces)], traces, check_exact=True)
+    same = pd.DataFrame(pd.read_parquet(path)[list(traces)])
+    pd.testing.assert_frame_equal(same, traces, check_exact=True)
     wrong = isegbench("export", run, "--format", "xls")
     assert wrong.returncode == 2
     assert "unknown format 'xls'" in wrong.stderr

@@ -112,6 +112,7 @@ def test_a_killed_download_is_not_mistaken_for_a_whole_one(server, get, tmp_path
     deadline = time.monotonic() + 20
     while not list((tmp_path / "got").glob(".x.bin.*")) and time.monotonic() < deadline:
         time.sleep(0.01)
+    assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
     go_on.set()

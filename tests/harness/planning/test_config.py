@@ -19,7 +19,9 @@ def test_a_file_describes_a_benchmark(tmp_path):
         'datasets = "samples"\nclicks = 5\nstop_at = 0.9\n',
     )
     config = make_config(read_config(path))
-    assert config.methods[1]["label"] == "ours"
+    labelled = config.methods[1]
+    assert isinstance(labelled, dict)
+    assert labelled["label"] == "ours"
     assert config.datasets == ["samples"]
     assert (config.clicks, config.stop_at, config.seeds) == (5, 0.9, 1)
 

@@ -7,7 +7,7 @@ from isegbench.harness.planning.config import make_config
 from isegbench.harness.planning.plan import make_plan
 
 
-def plan(methods="empty", datasets="samples", **options):
+def plan(methods: object = "empty", datasets: object = "samples", **options):
     return make_plan(make_config({"methods": methods, "datasets": datasets, **options}))
 
 
@@ -61,7 +61,7 @@ def test_an_opening_must_fit_the_budget_and_exist(discs):
         opening = "inside-outside"
 
     class Odd(Method):
-        opening = "lasso"
+        opening = "lasso"  # pyright: ignore[reportAssignmentType]
 
     with pytest.raises(UserError, match="opens with 3 clicks .inside-outside., more than"):
         plan(Boxed, clicks=2)

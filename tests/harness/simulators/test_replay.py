@@ -34,7 +34,7 @@ def test_a_runs_own_traces_replay_to_the_same_scores(tmp_path, discs, nearest_se
     first = read_traces(tmp_path / "run")
     again = isegbench.run(nearest_seed, discs(4), simulator=f"replay:{file}", clicks=6).traces
     columns = ["instance", "click", "y", "x", "kind", "iou"]
-    pd.testing.assert_frame_equal(first[columns], again[columns])
+    pd.testing.assert_frame_equal(pd.DataFrame(first[columns]), pd.DataFrame(again[columns]))
 
 
 def test_an_instance_without_clicks_costs_itself(tmp_path, discs, nearest_seed):

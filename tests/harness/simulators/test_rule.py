@@ -47,8 +47,8 @@ def test_the_deepest_pixel_of_the_deeper_error_is_clicked(mask, data):
             assert click is None
             return
         kind = "positive" if positive > negative else "negative"
-        at = np.unravel_index(depths[kind].argmax(), mask.shape)
-        assert click == Click(*at, kind)
+        y, x = np.unravel_index(depths[kind].argmax(), mask.shape)
+        assert click == Click(int(y), int(x), kind)
         clicks.append(click)
 
 
@@ -56,4 +56,6 @@ def test_only_positive_and_negative_clicks_are_left_out():
     truth = np.ones((3, 3), np.uint8)
     nothing = np.zeros((3, 3), bool)
     assert next_click(nothing, truth, [Click(1, 1, "corner")]) == Click(1, 1, "positive")
-    assert next_click(nothing, truth, [Click(1, 1, "negative")]).pixel != (1, 1)
+    click = next_click(nothing, truth, [Click(1, 1, "negative")])
+    assert click is not None
+    assert click.pixel != (1, 1)

@@ -58,8 +58,8 @@ def test_a_run_stops_keeps_what_it_has_and_goes_on(small_disk, discs, nearest_se
     assert there == [kept.instance.nunique()]
     elsewhere = small_disk.parent / "undisturbed"
     execute(make_config({**given, "out": elsewhere}))
-    whole, wanted = read_traces(out), read_traces(elsewhere)
-    pd.testing.assert_frame_equal(whole[STABLE], wanted[STABLE], check_exact=True)
+    whole, wanted = (pd.DataFrame(read_traces(path)[STABLE]) for path in (out, elsewhere))
+    pd.testing.assert_frame_equal(whole, wanted, check_exact=True)
 
 
 def failed(name):

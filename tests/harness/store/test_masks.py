@@ -4,6 +4,7 @@ import doctest
 import json
 import subprocess
 import sys
+from typing import Any
 
 import numpy as np
 import pytest
@@ -52,7 +53,7 @@ def test_coco_opens_what_a_run_kept(tmp_path, discs, executor, request):
     isegbench.run([Banded, "oracle"], discs(3), out=tmp_path / "o", **OPTIONS, **more)
     found = sorted(path.name for path in (tmp_path / "o" / "masks").glob("*.json"))
     assert found == ["discs--Banded.json", "discs--oracle.json"]
-    coco = COCO(tmp_path / "o" / "masks" / "discs--Banded.json")
+    coco: Any = COCO(tmp_path / "o" / "masks" / "discs--Banded.json")
     assert len(coco.imgs) == len(coco.anns) == 3
     for annotation in coco.anns.values():
         image = coco.imgs[annotation["image_id"]]

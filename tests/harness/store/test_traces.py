@@ -22,10 +22,10 @@ from isegbench.harness.store.traces import (
     to_table,
     trace_files,
 )
-from isegbench.harness.types import Click, Step, Trace
+from isegbench.harness.types import Click, Status, Step, Trace
 
 
-def trace(instance="a", ious=(0.25, 0.5), seed=0, status="ok", error=None) -> Trace:
+def trace(instance="a", ious=(0.25, 0.5), seed=0, status: Status = "ok", error=None) -> Trace:
     steps = tuple(
         Step(Click(n, n + 0.5, "positive"), iou, None if iou is None else 0.1, 0.2)
         for n, iou in enumerate(ious)

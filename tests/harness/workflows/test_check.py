@@ -37,7 +37,7 @@ class NoDefault(Sound):
 
 
 class UnknownOpening(Sound):
-    opening = "clik"
+    opening = "clik"  # pyright: ignore[reportAssignmentType]
 
 
 class NotANumber(Sound):

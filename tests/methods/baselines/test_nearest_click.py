@@ -93,7 +93,9 @@ def test_reproduces_the_golden_run_on_grabcut(shared):
     masks = shared("data", "GrabCut", "boundary_GT")
     assert len(golden) == 50
     for name, record in golden.items():
-        mask = cv2.imread(str(masks / name))[..., 0]
+        image = cv2.imread(str(masks / name))
+        assert image is not None
+        mask = image[..., 0]
         scored, truth = mask != 128, mask > 128
         method, session = NearestClick(), Session(np.zeros((*mask.shape, 3), np.uint8), ())
         ious = []

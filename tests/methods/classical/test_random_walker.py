@@ -85,8 +85,8 @@ def test_equals_scikit_image(photograph):
     expected = random_walker(
         image / 255, labels, beta=400, mode="bf", return_full_prob=True, channel_axis=-1
     )[0]
-    for parameters in ({"tolerance": 1e-8}, {"solver": "scikit-image"}):
-        method, session = RandomWalker(**parameters), Session(image, clicks)
+    for method in (RandomWalker(tolerance=1e-8), RandomWalker(solver="scikit-image")):
+        session = Session(image, clicks)
         method.begin(session)
         np.testing.assert_allclose(method.predict_one(session), expected, atol=1e-4)
 

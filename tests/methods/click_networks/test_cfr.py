@@ -93,8 +93,8 @@ def test_a_batch_gives_what_one_at_a_time_gives(growing):
 
 def test_it_is_as_its_inner_method_is(growing):
     method = methods.build(f"cfr:inner={growing}:most=7;extra=3")
-    assert isinstance(method, Method)
     assert (method.inner.most, method.inner.extra) == (7, 3)
+    assert isinstance(method, Method)
     assert (method.opening, method.threshold, method.weights) == ("click", 0.4, None)
     assert method.departures == ("grows", "predicts up to 4 times again after the first click")
 

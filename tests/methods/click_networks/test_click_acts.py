@@ -4,6 +4,8 @@ The networks are replaced by ones that draw the clicks they are given; what real
 is tested in tests/parity.
 """
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -121,7 +123,7 @@ def test_a_batch_of_unlike_images_gives_what_one_at_a_time_gives(kind, checkpoin
             made.append(session)
         return made
 
-    options = {} if kind is SegNext else {"side": 64}
+    options: dict[str, Any] = {} if kind is SegNext else {"side": 64}
     method = kind(str(checkpoints / f"{kind.__name__}.pth"), device="cpu", **options)
     batch = sessions()
     assert len({method.batch_key(session) for session in batch}) == 1

@@ -7,7 +7,7 @@ from formula import formula_state
 from golden_runs import GOLDENS, rerun, write_checkpoint
 
 from isegbench.harness.errors import UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.types import Click
@@ -215,7 +215,9 @@ def test_entries_nobody_asked_for_do_no_harm(tmp_path):
     state = formula_state(GOLDENS / SMALL)
     state["helper.weight"] = torch.ones(3)
     torch.save(state, tmp_path / "more.pth")
-    assert FBRS(str(tmp_path / "more.pth"), device="cpu").weights.sha256
+    weights = FBRS(str(tmp_path / "more.pth"), device="cpu").weights
+    assert isinstance(weights, Checkpoint)
+    assert weights.sha256
 
 
 def test_another_system_s_checkpoint_is_refused(tmp_path):

@@ -12,7 +12,8 @@ from isegbench.harness.method import Session
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.types import Click
-from isegbench.methods.click_networks.fcfi import FCFI
+from isegbench.methods.click_networks.fcfi import FCFI, Zoom
+from isegbench.methods.processing.zoom_in import ZoomIn
 
 HRNET, RESNET = "fcfi_hrnet18s", "fcfi_resnet101"
 
@@ -43,15 +44,25 @@ def fcfi(checkpoint):
     return build
 
 
+def zoom_of(method, dataset) -> ZoomIn:
+    zoom = method.zoom_for(small_session(1, dataset))
+    assert zoom is not None
+    return zoom
+
+
 class Watched(FCFI):
     """Notes the sum of each prediction and where it belongs, one instance at a time."""
+
+    seen: list
 
     def predict(self, sessions):
         maps = super().predict(sessions)
         for session, probabilities in zip(sessions, maps, strict=True):
             roi = self.look(session).roi
             rows_then_columns = roi and [roi.top, roi.bottom, roi.left, roi.right]
-            self.seen.append((float(probabilities.double().sum()), rows_then_columns))
+            self.seen.append(
+                (float(torch.as_tensor(probabilities).double().sum()), rows_then_columns)
+            )
         return maps
 
 
@@ -124,14 +135,14 @@ def test_a_batch_gives_what_one_at_a_time_gives(fcfi, zoom):
 
 @pytest.mark.slow
 def test_zoom_by_data_set(checkpoint):
-    expected = {
+    expected: dict[Zoom, dict[str, tuple]] = {
         "released": {"grabcut": (700, 3.0), "berkeley": (720, 2.8), "davis": (720, 3.5)},
         "uniform": {"grabcut": (400, 1.4), "berkeley": (400, 1.4), "davis": (600, 1.4)},
     }
     for zoom, by_dataset in expected.items():
         method = FCFI(checkpoint(), zoom=zoom, device="cpu")
         for dataset, numbers in {**by_dataset, "coco_mval": (400, 1.4)}.items():
-            chosen = method.zoom_for(small_session(1, dataset))
+            chosen = zoom_of(method, dataset)
             assert (chosen.target, chosen.expansion, chosen.all_clicks) == (*numbers, True)
         # The tuned zoom-in is said where it is used, and only there.
         assert ("tuned for each data set" in "; ".join(method.departures)) == (zoom == "released")
@@ -139,7 +150,7 @@ def test_zoom_by_data_set(checkpoint):
 
 def test_the_zoom_depends_on_the_trunk(checkpoint):
     method = FCFI(checkpoint(RESNET), device="cpu")
-    found = [method.zoom_for(small_session(1, d)) for d in ("grabcut", "berkeley", "davis")]
+    found = [zoom_of(method, dataset) for dataset in ("grabcut", "berkeley", "davis")]
     assert [(z.target, z.expansion) for z in found] == [(600, 3.2), (720, 2.5), (640, 3.0)]
 
 

@@ -101,7 +101,8 @@ class Plain:
                 kept = network.before(rgb, maps, place)
             self.kept[id(session)] = kept if many >= shown else None
             count = 2 * network.channels(place)
-            compute = self.on_features(*kept, place)
+            features, carried = kept
+            compute = self.on_features(features, carried, place)
         else:
             channels = 3 if mode == "RGB-BRS" else 2
             count = channels * image[0, 0].numel()
@@ -200,6 +201,13 @@ def user(seed, method, size=SIZE):
     return session, clicks
 
 
+def predicted(method, session) -> torch.Tensor:
+    """The map of one session; it stays on the device."""
+    (found,) = method.predict([session])
+    assert isinstance(found, torch.Tensor)
+    return found
+
+
 def users(method, count=3):
     return [user(seed, method) for seed in range(count)]
 
@@ -216,7 +224,7 @@ def test_a_session_is_refined_to_the_bit_as_the_plain_search_does(mode, flip):
             session.clicks = tuple(clicks[:many])
             logits, start, evaluations = before.predict(session, start)
             expected = before.probabilities(session, logits)
-            (found,) = method.predict([session])
+            found = predicted(method, session)
             assert torch.equal(found, expected), f"{many} clicks"
             session.previous = found
             total += evaluations
@@ -234,8 +242,9 @@ def test_a_batch_gives_each_session_what_it_gives_alone_to_the_bit(mode):
             session.clicks = tuple(clicks[:count])
         return [session for session, _ in made]
 
-    expected = [method.predict([session])[0] for session in sessions()]
+    expected = [predicted(method, session) for session in sessions()]
     for found, one in zip(method.predict(sessions()), expected, strict=True):
+        assert isinstance(found, torch.Tensor)
         assert torch.equal(found, one)
 
 
@@ -244,7 +253,8 @@ def test_features_are_computed_again_only_while_clicks_are_shown(mode):
     """The network is shown two clicks; the features after the second are kept."""
     method = Bare(mode, clicks_shown=2)
     stems = []
-    method.network.trunk.stem.register_forward_hook(lambda _, args, __: stems.append(len(args[0])))
+    stem = method.network.get_submodule("trunk.stem")
+    stem.register_forward_hook(lambda _, args, __: stems.append(len(args[0])))
     session, clicks = user(0, method)
     for count, computed in ((1, [2]), (2, [2]), (3, []), (4, [])):
         session.clicks = tuple(clicks[:count])
@@ -266,7 +276,7 @@ def test_features_stay_valid_after_an_emptied_prediction():
         sizes.append(method.batch_key(session))
         logits, start, _ = plain.predict(session, start)
         expected = plain.probabilities(session, logits)
-        assert torch.equal(method.predict([session])[0], expected)
+        assert torch.equal(predicted(method, session), expected)
     assert sizes[0] != sizes[1] == SIZE
 
 
@@ -288,4 +298,4 @@ def test_a_full_memory_is_raised_as_it_is_and_the_session_can_be_tried_again(mod
         method.predict([session])
     assert caught.value is error
     hook.remove()
-    assert torch.equal(method.predict([session])[0], fresh.predict([other])[0])
+    assert torch.equal(predicted(method, session), predicted(fresh, other))

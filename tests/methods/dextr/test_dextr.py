@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 from isegbench.harness.errors import MethodError, SimulatorError, UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.simulators.openings import opening_clicks
 from isegbench.harness.types import Click, Instance
@@ -55,7 +55,7 @@ def begun(method, session):
 @pytest.mark.parametrize("centre", [(45, 60), (5, 8), (85, 118)])
 def test_the_map_lies_where_the_object_is(weights, centre):
     """Also for an object cut by the border, whose crop reaches far beyond it."""
-    instance = disc(*centre, 20)
+    instance = disc(centre[0], centre[1], 20)
     method = methods.build(f"dextr:weights={weights}")
     session = begun(method, session_of(instance))
     (found,) = method.predict([session])
@@ -162,7 +162,7 @@ def test_other_openings_and_missing_points_are_refused(weights):
 
 def test_weights_are_recorded_and_wrong_ones_refused(weights, tmp_path):
     used = DEXTR(weights).weights
-    assert used is not None
+    assert isinstance(used, Checkpoint)
     assert used.name == weights
     assert len(used.sha256) == 64
     torch.save({"encoder.weight": torch.ones(2)}, tmp_path / "other.pth")

@@ -18,7 +18,9 @@ def _enliven(net: IOGNet | IOGRefineNet) -> None:
             module.momentum = None
     if isinstance(net, IOGRefineNet):
         with torch.no_grad():
-            net.psp4.bottleneck[0].weight[:, -net.heads // 4 :] *= 10
+            convolution = net.psp4.bottleneck[0]
+            assert isinstance(convolution, torch.nn.Conv2d)
+            convolution.weight[:, -net.heads // 4 :] *= 10
     with torch.no_grad():
         net(*inputs[: 1 + isinstance(net, IOGRefineNet)])
 

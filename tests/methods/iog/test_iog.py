@@ -4,11 +4,12 @@ import torch
 from torch import nn
 
 from isegbench.harness.errors import MethodError, UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.simulators.openings import opening_clicks
 from isegbench.harness.types import Click
 from isegbench.methods.iog.iog import IOG
+from isegbench.methods.iog.released_simulator import ReleasedMap
 from isegbench.methods.nets.iog import IOGNet
 from isegbench.methods.nets.iog_refine import IOGRefineNet
 
@@ -49,7 +50,7 @@ def test_the_map_lies_where_the_object_is(checkpoint, disc, centre):
 def test_nothing_beyond_the_margin_is_object(checkpoint, disc):
     instance = disc(45, 60, 5)
     instance.image[:] = 255
-    method = IOG(checkpoint(IOGNet), device="cpu")
+    method = methods.build(f"iog:weights={checkpoint(IOGNet)},device=cpu")
     method.network = Brightness()
     (found,) = method.predict([begun(method, session_of(instance))])
     expected = np.zeros((90, 120), bool)
@@ -116,11 +117,15 @@ def test_eight_bits_take_255_levels_only(checkpoint, disc):
     rng = np.random.default_rng(0)
     clicks = simulators.build("iog-released").open(instance, "inside-outside", rng)
     (found,) = method.predict([begun(method, session_of(instance, clicks))])
+    assert isinstance(found, ReleasedMap)
     levels = np.asarray(found) * 255
     np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
     assert {0, 255} <= set(levels.round().ravel().tolist())
+    assert found.in_view is not None
     assert found.in_view.shape == (512, 512)
-    assert (found > 0.5).in_view is None
+    mask = found > 0.5
+    assert isinstance(mask, ReleasedMap)
+    assert mask.in_view is None
 
 
 @pytest.mark.slow
@@ -151,10 +156,12 @@ def test_what_does_not_fit_is_refused(checkpoint, disc, tmp_path):
 
 def test_weights_are_recorded_with_what_they_saw(checkpoint):
     used = IOG(checkpoint(IOGNet, trained_on=["voc:split=train"]), device="cpu").weights
-    assert used is not None
+    assert isinstance(used, Checkpoint)
     assert used.trained_on == ("voc:split=train",)
     assert len(used.sha256) == 64
-    assert IOG(checkpoint(IOGNet), device="cpu").weights.trained_on is None
+    used = IOG(checkpoint(IOGNet), device="cpu").weights
+    assert isinstance(used, Checkpoint)
+    assert used.trained_on is None
 
 
 def test_it_is_found_by_name_and_predicts_once():

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,7 +21,7 @@ from isegbench.harness.downloads.fetch import sha256_of
 from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import MethodError, UserError
-from isegbench.harness.method import Session
+from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.planning.plan import checkpoints, describe_method
 from isegbench.harness.registry import methods
 from isegbench.harness.simulators.largest_error import LargestError
@@ -39,6 +40,8 @@ def made_up(seed, side=SIDE):
     network = IOGNet(18, side=side, heads=8)
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
             torch.nn.init.uniform_(module.bias, -0.2, 0.2)
@@ -75,7 +78,7 @@ def files(networks, tmp_path_factory):
 def session(seed=0, shape=(90, 120), corners=((20, 30), (70, 95))):
     image = np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
     image = cv2.GaussianBlur(image, (0, 0), 6)
-    image = cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX)
+    image = cv2.normalize(image, np.empty_like(image), 0, 255, cv2.NORM_MINMAX)
     return Session(image, tuple(Click(y, x, "corner") for y, x in corners))
 
 
@@ -112,7 +115,7 @@ def by_hand(networks, image, top, left, bottom, right):
     x = torch.from_numpy(np.concatenate([view, [empty, stretched]]).astype(np.float32))
     with torch.inference_mode():
         mask = networks[0](x[None])[4][0, 0].numpy() > 0
-    depths = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    depths = np.asarray(distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     point = np.unravel_index(depths.argmax(), depths.shape)
     maps = np.stack([bump(*point), outside])
     maps = 255 * (maps - maps.min()) / (maps.max() - maps.min())
@@ -154,7 +157,7 @@ def test_the_point_changes_the_answer(files):
 def test_the_point_is_where_scipys_distance_is_largest(mask):
     point = inside_point(mask, Box(2, 3, 7, 12))
     if mask.any():
-        depths = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        depths = np.asarray(distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
         assert point == np.unravel_index(depths.argmax(), mask.shape)
     else:
         assert point == (4, 7)
@@ -189,7 +192,7 @@ def test_the_first_stage_alone(networks, files):
     assert one.memory["input"][4].max() == pytest.approx(255)
     view = one.memory["view"].in_image(logits.sigmoid().numpy(), one.shape).clip(0, 1)
     np.testing.assert_allclose(found, view, atol=1e-5)
-    assert method.weights is not None
+    assert isinstance(method.weights, Checkpoint)
     assert method.weights.trained_on == ("a", "b")
 
 
@@ -198,6 +201,7 @@ def test_it_says_which_weights_it_has(files):
     assert method.opening == "box"
     assert not method.corrections
     recorded = describe_method(method, "iog-box").weights
+    assert recorded is not None
     assert recorded.name == f"{files[0]} + {files[1]}"
     assert recorded.sha256 == f"{sha256_of(files[0])}+{sha256_of(files[1])}"
     assert recorded.trained_on == ["a", "b", "c"]
@@ -229,7 +233,7 @@ def test_labelling(files, tmp_path):
     images = Path(data.__file__).parent
     done = label(tmp_path / "boxes.json", images, spec, out, limit=4, batch_size=2)
     assert (done.masks, done.failed) == (4, {})
-    opened = COCO(str(out))
+    opened: Any = COCO(str(out))
     assert opened.dataset["info"]["method"]["weights"]["sha256"].startswith(sha256_of(files[0]))
     method = methods.build(spec)
     refs = {ref.name: ref for ref in Samples().instances()}

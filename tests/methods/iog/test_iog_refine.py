@@ -141,6 +141,7 @@ def test_ordinary_corrections_are_refused_by_the_released_protocol(checkpoint, d
     pairing = Pairing(method, "m", simulators.build("largest-error"), "s")
     (trace,) = Engine(pairing, Settings(clicks=6)).run([ref])
     assert trace.status == "method-failed"
+    assert trace.error is not None
     assert "use the simulator iog-released" in trace.error
 
 

@@ -73,7 +73,7 @@ def test_a_correction_is_deepest_in_what_is_wrong(corrected, region):
 
     click, truth, seen = corrected(change)
     # The view's end is no border: the last region is deepest in the view's corner.
-    depths = distance_transform_edt(seen != truth)
+    depths = np.asarray(distance_transform_edt(seen != truth))
     row, column = view_point(click)
     assert depths[row, column] == depths.max()
     assert (row, column) == tuple(np.argwhere(depths == depths.max())[0])

@@ -78,8 +78,9 @@ def test_the_opening_is_the_box_and_the_deepest_pixel(seed):
         y, x, r = rng.integers(0, 64, 3)
         rows, columns = np.mgrid[:64, :64]
         mask |= np.hypot(rows - y, columns - x) <= r / 4
-    depths = distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    depths = np.asarray(distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     found = opening_of(mask)
+    assert found is not None
     assert found.inside == divmod(int(depths.argmax()), 64)
     rows, columns = np.nonzero(mask)
     assert found.box == Box(rows.min(), columns.min(), rows.max(), columns.max())
@@ -105,7 +106,9 @@ def test_guidance_is_stretched_over_both_channels():
     assert maps.min() == 0
     peaks = maps.max(axis=(1, 2))
     np.testing.assert_allclose(peaks, 255, rtol=1e-6)
-    assert np.argwhere(maps[INSIDE] == maps.max()).tolist() == [list(opening_of(mask).inside)]
+    opening = opening_of(mask)
+    assert opening is not None
+    assert np.argwhere(maps[INSIDE] == maps.max()).tolist() == [list(opening.inside)]
     assert len(np.argwhere(maps[OUTSIDE] == maps.max())) == 4
     # Half of the height at half of the width, which is 10 pixels of 512.
     wide = guidance(np.array([[256, 256]]), np.empty((0, 2)), 512)

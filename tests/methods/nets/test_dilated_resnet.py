@@ -11,7 +11,8 @@ def same_features(ours, theirs, x):
     """Load torchvision's weights and compare the output of layer4."""
     state = {k: v for k, v in theirs.state_dict().items() if not k.startswith("fc.")}
     ours.load_state_dict(state)
-    ours.eval(), theirs.eval()
+    ours.eval()
+    theirs.eval()
     with torch.inference_mode():
         expected = theirs.maxpool(theirs.relu(theirs.bn1(theirs.conv1(x))))
         for stage in (theirs.layer1, theirs.layer2, theirs.layer3, theirs.layer4):

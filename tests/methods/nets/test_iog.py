@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 import torchvision
@@ -25,6 +27,8 @@ def lively(network):
     """Running statistics and biases that are not the neutral ones."""
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
             torch.nn.init.uniform_(module.running_mean, -0.2, 0.2)
             torch.nn.init.uniform_(module.running_var, 0.5, 1.5)
             torch.nn.init.uniform_(module.weight, 0.5, 1.5)
@@ -80,7 +84,9 @@ def test_convolving_before_enlarging_changes_nothing():
         laterals = [lat(x) for lat, x in zip(coarse.laterals, features, strict=True)]
         expected = [laterals[0], laterals[0] + laterals[1]]
         for index, size in ((1, 8), (2, 16)):
-            _, conv, norm = coarse.upsamples[index]
+            upsample = coarse.upsamples[index]
+            assert isinstance(upsample, torch.nn.Sequential)
+            _, conv, norm = upsample
             below = norm(conv(enlarge(expected[-1], (size, size))))
             expected.append(laterals[index + 1] + below)
         torch.testing.assert_close(levels, expected, rtol=1e-4, atol=1e-5)
@@ -106,7 +112,7 @@ def test_what_is_encoded_splits_and_stacks():
 def test_guidance_matters_and_gradients_reach_every_used_weight():
     net = IOGRefineNet(18, **SMALL)
     x, guidance = inputs()
-    sum(output.sum() for output in net(x, guidance)[:4]).backward()
+    torch.stack([output.sum() for output in net(x, guidance)[:4]]).sum().backward()
     (net(x, guidance)[4] ** 2).sum().backward()
     unused = {key for key, value in net.named_parameters() if value.grad is None}
     assert unused == {key for key in dict(net.named_parameters()) if ".upsamples.0." in key}
@@ -127,7 +133,7 @@ def test_a_saved_network_says_what_it_is(tmp_path, network, suffix):
         torch.testing.assert_close(found.state_dict()[key], value, rtol=0, atol=0)
     with pytest.raises(UserError, match=r"has backbone=resnet18, not resnet50"):
         load_network(path, network, depth=50)
-    other = IOGNet if network is IOGRefineNet else IOGRefineNet
+    other: Any = IOGNet if network is IOGRefineNet else IOGRefineNet
     with pytest.raises(UserError, match=f"is a checkpoint of {network.kind}, not {other.kind}"):
         load_network(path, other)
 

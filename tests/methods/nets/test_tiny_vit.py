@@ -1,3 +1,5 @@
+from typing import Any
+
 import torch
 
 from isegbench.methods.nets.tiny_vit import TinyViT, _Attention
@@ -40,7 +42,7 @@ def test_a_bias_belongs_to_a_distance_down_and_across():
 
 def test_windows_do_not_see_each_other():
     """A change in one window reaches others of the attention's output nowhere."""
-    block = small().layers[1].blocks[0]
+    block: Any = small().get_submodule("layers.1.blocks.0")
     x = torch.rand(1, 6, 6, 8)
     changed = x.clone()
     changed[:, :3, 3:] = torch.rand(1, 3, 3, 8)

@@ -23,7 +23,7 @@ def test_standardising_a_module_keeps_geometry_and_names():
     before = {key: value.clone() for key, value in module.state_dict().items()}
     standardise(module)
     assert isinstance(module[0], StandardisedConv2d)
-    assert isinstance(module[1][0], StandardisedConv2d)
+    assert isinstance(module.get_submodule("1.0"), StandardisedConv2d)
     assert module[0].padding == (1, 1)
     after = module.state_dict()
     assert before.keys() == after.keys()

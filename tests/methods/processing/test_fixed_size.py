@@ -37,6 +37,7 @@ def test_the_box_is_found_anew_at_every_click():
     assert second.roi != first.roi
     assert second.size == (64, 64)
     row, column, _ = second.points(CLICKS)[0]
+    assert second.roi is not None
     rows, columns = second.roi.slices
     assert row == pytest.approx((20 - rows.start) * 64 / (rows.stop - rows.start))
     assert column == pytest.approx((90 - columns.start) * 64 / (columns.stop - columns.start))

@@ -1,6 +1,7 @@
 """The method over small models with made-up weights; transformers' own pipelines as the truth."""
 
 import sys
+from typing import Any
 
 import huggingface_hub
 import numpy as np
@@ -9,10 +10,12 @@ import torch
 import transformers
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
+from isegbench.harness.downloads.weights import known_checkpoints
 from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import UserError
 from isegbench.harness.method import Session
+from isegbench.harness.planning.plan import checkpoints
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.types import Click, instance_from_arrays
 from isegbench.methods.nets.sam import Prompts, upscale_transformed, upscales_wrong_tensor
@@ -40,7 +43,7 @@ def predicted(method, session, *more):
 
 def processed(kind, **prompts):
     """What transformers' own processor makes of prompts in image coordinates."""
-    size = (SHAPE,)
+    size = torch.tensor([SHAPE])
     if kind.startswith("sam3"):
         resize = transformers.Sam3ImageProcessor(size={"height": 56, "width": 56})
         return transformers.Sam3TrackerProcessor(resize, target_size=56)(
@@ -54,7 +57,9 @@ def processed(kind, **prompts):
     resize = transformers.SamImageProcessor(
         size={"longest_edge": 64}, pad_size={"height": 64, "width": 64}
     )
-    return transformers.SamProcessor(resize)(picture(), return_tensors="pt", **prompts)
+    # Any: its annotations leave out return_tensors.
+    processor: Any = transformers.SamProcessor(resize)
+    return processor(picture(), return_tensors="pt", **prompts)
 
 
 @pytest.mark.parametrize("kind", ["sam", "sam2", "sam3"])
@@ -104,9 +109,9 @@ def test_a_batch_gives_what_single_sessions_give(saved, kind):
          for seed, shape in enumerate([(32, 64), (40, 30)])]
         for _ in range(2)
     )  # fmt: skip
-    for more in ((), ((20, 8, "negative"),), ((2, 2, "positive"),)):
+    for more in ((), (Click(20, 8, "negative"),), (Click(2, 2, "positive"),)):
         for session in alone + together:
-            session.clicks += tuple(Click(*click) for click in more)
+            session.clicks += more
         assert len({method.batch_key(session) for session in together}) == 1
         pairs = zip(alone, method.predict(together), strict=True)
         for session, found in pairs:
@@ -126,6 +131,8 @@ def test_sessions_with_other_numbers_of_prompts_share_no_batch(saved):
     assert len({*keys, method.batch_key(two)}) == 4
 
     prompts = method._prompts([one])
+    assert prompts.points is not None
+    assert prompts.labels is not None
     padded = Prompts(
         torch.nn.functional.pad(prompts.points, (0, 0, 0, 1)),
         torch.nn.functional.pad(prompts.labels, (0, 1), value=-10),
@@ -171,7 +178,7 @@ def taught(method, image, steps):
 @pytest.mark.parametrize(("kind", "steps"), [("sam", 300), ("sam-hq", 300), ("sam2", 600)])
 def test_a_negative_click_shrinks_the_mask_where_it_is(saved, kind, steps):
     """Taught for seconds, on an image twice as wide as high."""
-    more = {"stability_fallback": False} if kind == "sam2" else {}
+    more: dict[str, Any] = {"stability_fallback": False} if kind == "sam2" else {}
     method = SAM(saved(kind), device="cpu", multimask="never", feed_back="none", **more)
     image = np.full((*SHAPE, 3), 128, np.uint8)
     taught(method, image, steps)
@@ -298,9 +305,8 @@ def test_every_opening_runs_in_the_engine(saved, kind, opening):
 
     method.network.decode = watched
     pairing = Pairing(method, "sam", simulators.build("largest-error"), "largest-error")
-    (trace,) = Engine(pairing, Settings(clicks=5)).run(
-        [instance_from_arrays("d", "n", picture(), truth)]
-    )
+    ref = instance_from_arrays("d", "n", picture(), truth)
+    (trace,) = Engine(pairing, Settings(clicks=5)).run([ref])
     assert trace.status == "ok", trace.error
     rows = 2 if kind == "sam2" else 1
     expected = None if opening == "click" else [[[5.0, 5.0 * rows, 29.0, 19.0 * rows]]]
@@ -347,7 +353,7 @@ def test_the_image_part_of_a_saved_video_model_is_loaded(saved, tmp_path):
 
 
 def test_a_folder_is_recorded_and_other_folders_are_refused(saved, tmp_path):
-    (weights,) = SAM(saved("sam"), device="cpu").weights
+    (weights,) = checkpoints(SAM(saved("sam"), device="cpu"))
     assert weights.name == saved("sam")
     assert len(weights.sha256) == 64
     with pytest.raises(UserError, match=r"no config\.json in"):
@@ -362,7 +368,7 @@ def test_a_folder_is_recorded_and_other_folders_are_refused(saved, tmp_path):
 
 def test_a_hub_id_is_looked_up_and_its_training_data_known(saved, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: saved("sam2"))
-    (weights,) = SAM("facebook/sam2.1-hiera-tiny", device="cpu").weights
+    (weights,) = checkpoints(SAM("facebook/sam2.1-hiera-tiny", device="cpu"))
     assert weights.name == "facebook/sam2.1-hiera-tiny"
     assert weights.trained_on == ("sa-1b", "sa-v")
 
@@ -391,8 +397,6 @@ def test_without_transformers_it_says_what_to_install(monkeypatch):
 
 
 def test_released_checkpoints_say_what_they_were_trained_on():
-    from isegbench.harness.downloads.weights import known_checkpoints
-
     known = {entry.name: entry.trained_on for entry in known_checkpoints("sam")}
     assert known["sam_vit_b_01ec64"] == ("sa-1b",)
     assert known["sam2.1_hiera_large"] == ("sa-1b", "sa-v")

@@ -57,7 +57,9 @@ class Nodes:
 
     @property
     def address(self) -> str:
-        return self._cluster.address
+        address = self._cluster.address
+        assert address is not None
+        return address
 
     def add(self, **options):
         self.caches.append(os.path.join(os.environ["RAY_TMPDIR"], f"cache{len(self.caches)}"))
@@ -106,4 +108,4 @@ def undisturbed(pictures: str) -> Callable[[], pd.DataFrame]:
     """The traces of a run with the steady method and three seeds, without faults."""
     table = {"name": f"{FAULTY}:Steady", "label": "steady"}
     frame = isegbench.run(table, pictures, clicks=5, seeds=3, simulator="random-error").traces
-    return lambda: frame[STABLE].copy()
+    return lambda: pd.DataFrame(frame[STABLE]).copy()

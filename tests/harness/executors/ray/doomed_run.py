@@ -26,6 +26,7 @@ if __name__ == "__main__":
         global done
         done += 1
         if done == 5:
+            assert nodes.head_node is not None
             process = nodes.head_node.all_processes[sys.argv[2]][0].process
             os.kill(process.pid, signal.SIGKILL)
 

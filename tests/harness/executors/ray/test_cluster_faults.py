@@ -58,7 +58,8 @@ def check_whole(out, undisturbed):
     rows = sum(pq.read_metadata(path).num_rows for path in trace_files(out))
     wanted = undisturbed()
     assert rows == len(wanted), "a trace is missing, or written twice"
-    pd.testing.assert_frame_equal(read_traces(out)[STABLE], wanted, check_exact=True)
+    found = pd.DataFrame(read_traces(out)[STABLE])
+    pd.testing.assert_frame_equal(found, wanted, check_exact=True)
     assert not (out / "failures.jsonl").exists()
 
 

@@ -35,7 +35,8 @@ def test_two_workers_give_the_same_traces_to_the_bit(batch_size, discs):
     pooled = isegbench.run(
         *request, executor="ray", workers=2, batch_size=batch_size, **options
     ).traces
-    pd.testing.assert_frame_equal(inline[STABLE], pooled[STABLE], check_exact=True)
+    found, wanted = pd.DataFrame(pooled[STABLE]), pd.DataFrame(inline[STABLE])
+    pd.testing.assert_frame_equal(wanted, found, check_exact=True)
 
 
 def test_a_users_own_file_travels(tmp_path, discs):

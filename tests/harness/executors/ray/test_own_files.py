@@ -5,7 +5,7 @@ import sys
 from functools import partial
 
 import pytest
-import ray
+import ray.cloudpickle
 
 from isegbench.harness.executors.ray.shipping import pickle_own_files_by_value
 from isegbench.harness.registry import load_module

@@ -1,6 +1,7 @@
 """Methods that need different resources, at the same time on one cluster."""
 
 import time
+from collections.abc import Generator
 
 import pytest
 import ray
@@ -112,6 +113,7 @@ def test_workers_are_gone_when_the_run_is_left(discs, nearest_seed):
     plan = make_plan(make_config({"methods": nearest_seed, "datasets": discs(9), "clicks": 9}))
     statuses = []
     traces = RayPool(2).run(plan.jobs(set()), statuses.append)
+    assert isinstance(traces, Generator)
     next(traces)
     traces.close()
     assert statuses[-1].alive == statuses[-1].wanted == 0

@@ -9,14 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from isegbench.harness.engine.session import Settings
-from isegbench.harness.executors.ray.work_queue import WorkQueue
+from isegbench.harness.executors.ray.work_queue import Piece, WorkQueue
 from isegbench.harness.types import Blob, InstanceRef
+
+
+def never(*_: object) -> Any:
+    raise AssertionError("the queue decodes nothing")
 
 
 def job(method, count, batch_size=1, size=10, name="d"):
     refs = [
         InstanceRef(
-            name, f"{name}{i}", f"{name}{i}", Blob(b"x" * (size + i)), Blob(b""), *2 * [None]
+            name, f"{name}{i}", f"{name}{i}", Blob(b"x" * (size + i)), Blob(b""), never, never
         )
         for i in range(count)
     ]
@@ -28,6 +32,13 @@ def job(method, count, batch_size=1, size=10, name="d"):
 
 def queue_of(*jobs, piece_bytes=2**30):
     return WorkQueue(dict(enumerate(jobs)), piece_bytes)
+
+
+def some_piece(queue, *asked) -> Piece:
+    """The next piece; there is one."""
+    piece = queue.next_piece(*asked)
+    assert piece is not None
+    return piece
 
 
 def test_the_largest_image_of_the_data_set_with_the_largest_goes_first():
@@ -54,16 +65,17 @@ def test_pieces_take_a_second_and_are_single_instances_at_the_end():
 
 def test_a_piece_never_holds_more_bytes_than_allowed():
     queue = queue_of(job("m", 100, batch_size=16, size=1000), piece_bytes=5000)
-    piece = queue.next_piece("m", ["m"], 0)
+    piece = some_piece(queue, "m", ["m"], 0)
     assert sum(ref.image.size for ref in piece.refs.values()) <= 5000
-    assert len(queue_of(job("m", 1, size=9000), piece_bytes=5000).next_piece("m", ["m"], 0).refs)
+    queue = queue_of(job("m", 1, size=9000), piece_bytes=5000)
+    assert len(some_piece(queue, "m", ["m"], 0).refs)
 
 
 def test_a_worker_keeps_its_method_and_a_new_one_gets_the_method_without_workers():
     queue = queue_of(job("a", 50), job("b", 50))
-    assert queue.next_piece("b", ["b", None], 0).job == 1
-    assert queue.next_piece(None, ["b", None], 0).job == 0
-    assert queue.next_piece(None, [None, "a"], 0).job == 1
+    assert some_piece(queue, "b", ["b", None], 0).job == 1
+    assert some_piece(queue, None, ["b", None], 0).job == 0
+    assert some_piece(queue, None, [None, "a"], 0).job == 1
 
 
 def test_a_worker_does_not_build_a_method_for_less_work_than_that_takes():
@@ -81,7 +93,7 @@ def test_near_the_end_only_workers_without_a_piece_get_one():
 
 def test_only_instances_that_may_have_started_are_suspected():
     queue = queue_of(job("m", 5000, batch_size=16))
-    piece = queue.next_piece("m", ["m"], 0)
+    piece = some_piece(queue, "m", ["m"], 0)
     assert queue.started(piece) >= len(piece.refs), "all, while their cost is unknown"
     piece.done, piece.seconds = 10, 5.0
     # Two batches, one for each thread, one being loaded; and two of 0.5 s that were not sent yet.

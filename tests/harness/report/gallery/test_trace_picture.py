@@ -22,7 +22,7 @@ def truth() -> np.ndarray:
 def near(picture: np.ndarray, colour: str) -> np.ndarray:
     """(H, W) bool: pixels of about this colour."""
     wanted = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)])
-    return (np.abs(picture.astype(int) - wanted) < 25).all(axis=2)
+    return np.all(np.abs(picture.astype(int) - wanted) < 25, axis=2)
 
 
 def test_a_panel_for_the_truth_and_one_for_each_step() -> None:
@@ -100,7 +100,9 @@ def test_a_saved_picture_reads_back(tmp_path: Path) -> None:
     picture = draw_trace(GREY, truth(), [])
     path = tmp_path / "new" / "x.png"
     save_picture(picture, path)
-    back = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+    stored = cv2.imread(str(path))
+    assert stored is not None
+    back = cv2.cvtColor(stored, cv2.COLOR_BGR2RGB)
     np.testing.assert_array_equal(back, picture)
     with pytest.raises(UserError, match=r"must end in \.png"):
         save_picture(picture, tmp_path / "x.tif")

@@ -91,9 +91,9 @@ def test_every_trace_is_packed_where_it_belongs(write_run: Callable, trace: Call
 
 
 def test_clicks_follow_their_trace(write_run: Callable) -> None:
-    from isegbench.harness.types import Click, Step, Trace
+    from isegbench.harness.types import Click, Kind, Step, Trace
 
-    kinds = ["positive", "negative", "corner", "extreme"]
+    kinds: list[Kind] = ["positive", "negative", "corner", "extreme"]
     traces = [
         Trace(
             method,

@@ -142,7 +142,7 @@ def test_runs_of_different_methods_and_data_sets_merge(
         ("n", "davis"),
         ("n", "grabcut"),
     }
-    assert (frame["traces"] == frame["planned"]).all()
+    assert frame["traces"].tolist() == frame["planned"].tolist()
 
 
 def test_runs_of_one_method_merge_when_seeds_differ(write_run: Callable, trace: Callable) -> None:

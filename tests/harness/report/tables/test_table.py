@@ -191,7 +191,7 @@ def test_protocols_are_not_mixed_silently(
     write_run([trace([0.7], "m")], "c", clicks=7)
     (tmp_path / "no-run").mkdir()
     runs = find_runs([tmp_path, tmp_path / "a"])
-    assert [run.directory.name for run in runs] == ["a", "b", "c"]
+    assert [run.directory and run.directory.name for run in runs] == ["a", "b", "c"]
     with pytest.raises(Incomparable, match=r"clicks is 5 in the first and 7.*--allow-mixed"):
         merged_leaderboard(runs)
     frame, groups = merged_leaderboard(runs, allow_mixed=True)

@@ -12,10 +12,10 @@ from isegbench.harness.registry import datasets
 from isegbench.harness.simulators.distance import transform
 from isegbench.harness.simulators.distance.deepest import Deepest
 from isegbench.harness.simulators.largest_error import LargestError
-from isegbench.harness.simulators.rule import distances, next_click
+from isegbench.harness.simulators.rule import Distance, distances, next_click
 from isegbench.harness.types import Instance
 
-DISTANCES = ["opencv", "exact"]
+DISTANCES: list[Distance] = ["opencv", "exact"]
 
 
 def reference(region, avoid, distance):

@@ -25,7 +25,7 @@ def scipy_turned(values, angle, scale, order):
     inverse = np.array([[cos, sin], [-sin, cos]])
     centre = np.array([(height - 1) / 2, (width - 1) / 2])
     offset = centre - inverse @ centre
-    return ndimage.affine_transform(values, inverse, offset, order=order)
+    return ndimage.affine_transform(values, np.column_stack([inverse, offset]), order=order)
 
 
 @pytest.mark.parametrize(("angle", "scale"), [(20, 1.25), (-13, 0.75), (7, 1), (0, 1.13)])

@@ -36,6 +36,7 @@ def test_void_has_no_gradient_and_large_logits_no_overflow():
     loss = summed_cross_entropy(logits, mask, void)
     loss.backward()
     assert loss.item() == pytest.approx(2e4)
+    assert logits.grad is not None
     assert logits.grad.flatten().tolist() == [1.0, -1.0, 0.0]
 
 

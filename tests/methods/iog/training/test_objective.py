@@ -30,8 +30,8 @@ def test_the_click_lies_in_the_widest_error_and_is_of_its_kind(missed):
     error = block((12, 25), (40, 58)) if missed else block((20, 45), (2, 28))
     small_error = block((40, 44), (50, 54))
     predicted = (truth - error if missed else truth + error) - small_error
-    depth = ndimage.distance_transform_edt((predicted != truth)[0].numpy())
-    row, column = np.unravel_index(depth.argmax(), depth.shape)
+    depth = np.asarray(ndimage.distance_transform_edt((predicted != truth)[0].numpy()))
+    row, column = divmod(int(depth.argmax()), depth.shape[1])
     assert error[0, row, column] == 1
     assert truth[0, column, row] != truth[0, row, column]
 

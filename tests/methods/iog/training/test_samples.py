@@ -27,7 +27,7 @@ def instance(shape=(90, 120), box=(30, 70, 5, 60), seed=0):
 def literal_guidance(mask, side):
     """Two maps from a crop's (side, side) bool mask, pixel by pixel as the facts say."""
     scale = side / 512
-    padded = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    padded = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     inside = np.unravel_index(np.argmax(padded), mask.shape)
     ys, xs = np.nonzero(mask)
     reach = round(10 * scale)

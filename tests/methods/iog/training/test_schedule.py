@@ -51,9 +51,8 @@ def test_rates():
 
 
 def test_heads_learn_ten_times_as_fast():
-    config = IOGTraining(
-        trainer="iog", datasets=["-"], out="o", backbone="resnet18", init="scratch", side=64
-    )
+    values = {"datasets": ["-"], "backbone": "resnet18", "init": "scratch", "side": 64}
+    config = IOGTraining.model_validate({"trainer": "iog", "out": "o", **values})
     network = make_network(config)
     optimizer = make_optimizer(network, "sgd", 1e-8, 10, 0.9, 5e-4)
     set_rates(optimizer, 0.5)
@@ -66,13 +65,14 @@ def test_heads_learn_ten_times_as_fast():
 
 def test_defaults_are_the_released_values():
     minimal = {"trainer": "iog", "datasets": "voc", "out": "o"}
-    config = IOGTraining(**minimal)
+    config = IOGTraining.model_validate(minimal)
     assert (config.backbone, config.side, config.init) == ("resnet101", 512, "imagenet")
     assert (config.epochs, config.batch, config.snapshot_every) == (100, 5, 10)
     assert (config.optimizer, config.momentum, config.weight_decay) == ("sgd", 0.9, 5e-4)
     assert (config.lr, config.head_factor, config.schedule) == (1e-8, 10, "constant")
     assert (config.flip, config.rotation, config.scale) == (0.5, 20, (0.75, 1.25))
-    assert IOGTraining(**minimal, network="iog-refine").batch == 2
+    refining = IOGTraining.model_validate({**minimal, "network": "iog-refine"})
+    assert refining.batch == 2
 
 
 @pytest.mark.parametrize(

@@ -32,8 +32,10 @@ def assert_same_training(one, other):
             if isinstance(value, dict):
                 pairs = [(value[name], second[key][name]) for name in value]
             assert all(torch.equal(a, b) for a, b in pairs), key
-    tables = [pd.read_csv(path / "history.csv").drop(columns="seconds") for path in (one, other)]
-    pd.testing.assert_frame_equal(*tables, check_exact=True)
+    left, right = (
+        pd.read_csv(path / "history.csv").drop(columns="seconds") for path in (one, other)
+    )
+    pd.testing.assert_frame_equal(left, right, check_exact=True)
 
 
 @pytest.mark.slow
@@ -55,7 +57,9 @@ def test_two_images_are_learnt_by_heart(small, watch):
     assert seen.losses[-1] < 0.5 * seen.losses[0]
     assert history["mIoU@3 samples"].iloc[-1] > 0.95
     frame = isegbench.run({"name": "iog", "weights": str(best)}, "samples[0:2]", clicks=3).traces
-    assert frame["iou"].dropna().mean() == pytest.approx(history["mIoU@3 samples"].iloc[-1])
+    assert frame["iou"].dropna().to_numpy().mean() == pytest.approx(
+        history["mIoU@3 samples"].iloc[-1]
+    )
     assert {p.name for p in best.parent.iterdir()} == {
         *("best.pth", "last.pth", "epoch-0005.pth", "epoch-0010.pth")
     }
@@ -125,7 +129,7 @@ def test_weights_say_what_they_are(small, watch):
     assert all(torch.equal(value, exported.state[key]) for key, value in saved.state.items())
     method = {"name": "iog-box", "outside": str(small_file), "stages": 1}
     frame = isegbench.run(method, "samples[0:1]", clicks=2).traces
-    assert (frame["status"] == "ok").all()
+    assert set(frame["status"]) == {"ok"}
 
 
 @pytest.mark.slow
