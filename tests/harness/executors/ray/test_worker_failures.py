@@ -39,7 +39,8 @@ def one_worker(monkeypatch):
 
 
 def start(dispatch, group):
-    handle = WorkerHandle(SimpleNamespace(work=WORK), None, WorkerStarted("node", ""), True, "m")
+    handle = WorkerHandle(SimpleNamespace(work=WORK), None, WorkerStarted("node", ""))
+    handle.has_built, handle.method = True, "m"
     group.workers.append(handle)
     return handle
 
@@ -58,13 +59,13 @@ def die(dispatch, group, worker):
     return list(dispatch._handle_failure(group, worker, error, dispatch._cause(worker, error)))
 
 
-@pytest.mark.parametrize("count", [2, 12])
+@pytest.mark.parametrize("killer", ["d10", "d5", "d0"])
 def test_an_instance_whose_trace_is_lost_as_the_next_piece_kills_is_not_set_aside(
-    one_worker, count
+    one_worker, killer
 ):
     """Every worker finishes its first piece, but the trace is lost if the next piece kills it."""
-    dispatch, group = one_worker([job("m", count)])
-    killer, traces = "d0", []
+    dispatch, group = one_worker([job("m", 12)])
+    count, traces = 12, []
     for _ in range(20 * count):
         if group.finished:
             break
