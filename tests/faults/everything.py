@@ -9,9 +9,9 @@ only the instance that kills its worker every time is set aside. The exit status
 these checks fails. Two cores are enough; it takes some minutes.
 
 With `--trials N [--seed S]` it makes N runs with a kill of the driver, N with one of a worker, N
-with one of a raylet and N with one of Ray's control service (GCS), each at a random time. After each
-it goes on as a user would, and it counts the traces that are lost, doubled or other than those of
-the first run. The exit status is 1 if there are any.
+with one of a raylet and N with one of Ray's control service (GCS), each at a random time. After
+each it goes on as a user would, and it counts the traces that are lost, doubled or other than those
+of the first run. The exit status is 1 if there are any.
 """
 
 import argparse

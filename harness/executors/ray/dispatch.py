@@ -17,7 +17,7 @@ from .cluster import Cluster
 from .death import own_end
 from .shipping import DriverPayloads, with_bytes
 from .work_queue import DEPTH, Piece, WorkQueue
-from .worker import MethodBuilt, MethodHung, TracesFinished, WeightsMissing
+from .worker import ALIVE_SECONDS, MethodBuilt, MethodHung, TracesFinished, WeightsMissing
 from .worker_failures import Cause, WorkerFailures
 from .worker_group import WorkerGroup, WorkerHandle
 
@@ -178,7 +178,7 @@ class Dispatch:
         if settings is None or settings.time_limit is None:
             return
         worker.silent += passed
-        allowed = settings.time_limit * settings.batch_size + 3 * self._grace
+        allowed = settings.time_limit * settings.batch_size + 3 * self._grace + ALIVE_SECONDS
         if worker.silent > allowed:
             problem = f"a worker did not answer for {worker.silent:.0f} s and was killed"
             yield from self._handle_failure(group, worker, problem, "killed")

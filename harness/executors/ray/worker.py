@@ -23,7 +23,7 @@ _SEND_SECONDS = 0.2
 #: How often a worker checks whether its method hangs.
 _CHECK_SECONDS = 0.5
 #: A worker without other news sends a message this often while it builds a method or works.
-_ALIVE_SECONDS = 2.0
+ALIVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Worker:
                 yield TracesFinished(ready, now - started)
                 ready, started = [], time.monotonic()
                 sent = started
-            elif now - sent >= _ALIVE_SECONDS:
+            elif now - sent >= ALIVE_SECONDS:
                 yield StillAlive()
                 sent = now
             if ended:
@@ -150,7 +150,7 @@ class Worker:
 
 def _alive_until(future: concurrent.futures.Future) -> Iterator[StillAlive]:
     """Yield a message from time to time until a future is done."""
-    while concurrent.futures.wait([future], _ALIVE_SECONDS).not_done:
+    while concurrent.futures.wait([future], ALIVE_SECONDS).not_done:
         yield StillAlive()
 
 

@@ -179,7 +179,7 @@ def test_an_instance_that_harms_its_worker_every_time(nodes, pictures, monkeypat
 
 
 def test_a_stopped_worker_is_replaced(nodes, pictures, undisturbed, tmp_path, monkeypatch):
-    monkeypatch.setattr(executor, "GRACE_SECONDS", 2.0)
+    monkeypatch.setattr(executor, "GRACE_SECONDS", 5.0)
     marks, out, stopped, statuses = tmp_path / "marks", tmp_path / "run", [], []
 
     def stop(_):
@@ -188,7 +188,7 @@ def test_a_stopped_worker_is_replaced(nodes, pictures, undisturbed, tmp_path, mo
             os.kill(stopped[0], signal.SIGSTOP)
 
     given = {"methods": steady(marks), "datasets": pictures, "out": out, **options(nodes)}
-    execute(make_config(given | {"time_limit": 2.0}), None, stop, statuses.append)
+    execute(make_config(given | {"time_limit": 5.0}), None, stop, statuses.append)
     assert stopped
     check_whole(out, undisturbed)
     assert statuses[-1].failures == 1
