@@ -16,7 +16,7 @@ class PoolStatus:
     alive: workers that have started. wanted: workers requested; those not alive are starting or
     wait for room in the cluster. failures: workers that died, were lost with their node, or were
     killed because their method hung. retried: instances put back into the queue after a failure.
-    set_aside: instances given up after two worker failures. problem: the last failure in one
+    set_aside: instances given up after several worker failures. problem: the last failure in one
     line; "" when there was none.
     """
 

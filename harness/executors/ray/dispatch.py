@@ -14,10 +14,11 @@ from ...planning.resources import Resources
 from ...types import Trace
 from ..executor import PoolStatus, Watch
 from .cluster import Cluster
+from .death import own_end
 from .shipping import DriverPayloads, with_bytes
 from .work_queue import DEPTH, Piece, WorkQueue
-from .worker import MethodBuilt, MethodHung, TracesFinished, WeightsMissing
-from .worker_failures import WorkerFailures
+from .worker import ALIVE_SECONDS, MethodBuilt, MethodHung, TracesFinished, WeightsMissing
+from .worker_failures import Cause, WorkerFailures
 from .worker_group import WorkerGroup, WorkerHandle
 
 #: The pieces in flight fill at most this share of the smallest node's object store.
@@ -28,6 +29,9 @@ _MAX_PIECE_BYTES = 64 * 2**20
 _NO_ROOM_NOTICE_SECONDS = 5.0
 #: And the run stops after this long: an autoscaler may need minutes for a new node.
 _NO_ROOM_LIMIT_SECONDS = 900.0
+#: The longest part of one turn of the loop that counts as a worker's silence: the driver may have
+#: been stopped itself, or the reader of the traces was slow.
+_MAX_TURN_SECONDS = 2.0
 
 
 class Dispatch:
@@ -52,6 +56,8 @@ class Dispatch:
         self._watch = watch
         self._reported = PoolStatus()
         self._last_room = time.monotonic()
+        self._jobs = jobs
+        self._grace = grace
         self._payloads = DriverPayloads(list(jobs), grace)
         self._failures = WorkerFailures(jobs)
         self._groups: list[WorkerGroup] = []
@@ -66,6 +72,7 @@ class Dispatch:
     def traces(self) -> Iterator[Trace]:
         """All traces, in the order they finish; closing the iterator stops the workers."""
         try:
+            turn = time.monotonic()
             while not all(group.finished for group in self._groups):
                 self._start_workers()
                 for group in self._groups:
@@ -78,7 +85,13 @@ class Dispatch:
                 ready, _ = ray.wait(list(expected), num_returns=len(expected), timeout=0)
                 self._cluster.check()
                 for future in ready:
-                    yield from self._receive_message(*expected[future], future)
+                    group, worker = expected[future]
+                    worker.silent = 0.0
+                    yield from self._receive_message(group, worker, future)
+                passed = min(time.monotonic() - turn, _MAX_TURN_SECONDS)
+                turn = time.monotonic()
+                for future in set(expected) - set(ready):
+                    yield from self._check_silence(*expected[future], passed)
         finally:
             for group in self._groups:
                 for worker in list(group.workers):
@@ -106,7 +119,7 @@ class Dispatch:
         return expected
 
     def _send_work(self, group: WorkerGroup, worker: WorkerHandle) -> None:
-        while len(worker.pieces) < DEPTH:
+        while len(worker.pieces) < DEPTH and not any(p.suspect for _, p in worker.pieces):
             methods = [other.method for other in group.alive]
             piece = group.queue.next_piece(worker.method, methods, len(worker.pieces))
             if piece is None:
@@ -140,7 +153,7 @@ class Dispatch:
             cause = error.cause if isinstance(error.cause, Exception) else error
             raise cause if isinstance(cause, IsegbenchError) else error from None
         except exceptions.RayError as error:
-            yield from self._handle_failure(group, worker, error)
+            yield from self._handle_failure(group, worker, error, self._cause(worker, error))
             return
         piece = worker.pieces[0][1]
         if isinstance(message, TracesFinished):
@@ -152,7 +165,35 @@ class Dispatch:
             self._payloads.send_weights(piece.job)
         elif isinstance(message, MethodHung):
             problem = "a prediction ran past its time limit"
-            yield from self._handle_failure(group, worker, problem, message)
+            yield from self._handle_failure(group, worker, problem, "hung", message.instances)
+
+    def _check_silence(
+        self, group: WorkerGroup, worker: WorkerHandle, passed: float
+    ) -> Iterator[Trace]:
+        """Replace a worker whose process does not answer: it may be stopped (SIGSTOP).
+
+        A method that runs too long, even one that holds the GIL, is ended in the worker before.
+        """
+        settings = self._jobs[worker.pieces[0][1].job].settings if worker.pieces else None
+        if settings is None or settings.time_limit is None:
+            return
+        worker.silent += passed
+        allowed = settings.time_limit * settings.batch_size + 3 * self._grace + ALIVE_SECONDS
+        if worker.silent > allowed:
+            problem = f"a worker did not answer for {worker.silent:.0f} s and was killed"
+            yield from self._handle_failure(group, worker, problem, "killed")
+
+    def _cause(self, worker: WorkerHandle, error: exceptions.RayError) -> Cause:
+        """Whether a dead worker crashed by itself."""
+        if not worker.has_built or worker.started is None or self._node_lost(worker, error):
+            return "killed"
+        end = own_end(error, worker.started.node, worker.started.log)
+        return "crashed" if end else "killed"
+
+    def _node_lost(self, worker: WorkerHandle, error: BaseException | str) -> bool:
+        return "its node has died" in str(error) or (
+            worker.started is not None and self._cluster.lost(worker.started.node)
+        )
 
     def _receive_traces(self, message: TracesFinished, piece: Piece) -> Iterator[Trace]:
         self._failures.reset_streaks()
@@ -167,17 +208,16 @@ class Dispatch:
         group: WorkerGroup,
         worker: WorkerHandle,
         error: BaseException | str,
-        hung: MethodHung | None = None,
+        cause: Cause,
+        instances: tuple[str, ...] = (),
     ) -> Iterator[Trace]:
         """Remove a failed worker and put its instances back into the queue.
 
-        Instances that it may have started are tried again one by one; yields the traces of those
-        that are set aside.
+        Instances that it may have started are tried again, each alone on a worker; yields the
+        traces of those that are set aside. instances: those of a call that did not return.
         """
         group.stop(worker)
-        node_lost = "its node has died" in str(error) or (
-            worker.started is not None and self._cluster.lost(worker.started.node)
-        )
+        node_lost = self._node_lost(worker, error)
         if node_lost:
             self._failures.record_lost_node(error)
         else:
@@ -188,15 +228,17 @@ class Dispatch:
                 group.queue.put_back(piece)
                 continue
             started = islice(piece.refs, group.queue.started(piece))
-            suspects = set(hung.instances if hung else started)
-            alone = len(piece.refs) == 1
+            suspects = set(instances or started)
+            # A finished instance's trace may be lost when the next piece kills the worker.
+            alone = piece.suspect
             for name in [name for name in piece.refs if name in suspects]:
-                trace = self._failures.blame(piece.job, piece.refs[name], alone, hung is not None)
+                trace = self._failures.blame(piece.job, piece.refs[name], alone, cause)
                 if trace:
                     del piece.refs[name]
                     yield trace
                 else:
-                    group.queue.put_back(Piece(piece.job, {name: piece.refs.pop(name)}))
+                    one = {name: piece.refs.pop(name)}
+                    group.queue.put_back(Piece(piece.job, one, suspect=True))
             group.queue.put_back(piece)
 
     def _report_status(self) -> None:

@@ -27,8 +27,9 @@ class RayPool(Executor):
     Images are sent as their encoded bytes and weights once to each node, so that no shared disk
     is needed. Instances with large images are sent first, in pieces of about a second, and traces
     are received as they finish. A worker that dies or hangs is replaced, and its instances are
-    tried again one by one. An instance with two worker failures is set aside as "worker-died" or
-    "timed-out". Instances of a lost node are tried again.
+    tried again, each alone on a worker. An instance is set aside as "worker-died" or "timed-out"
+    after two crashes or hangs, or after five worker failures with kills from outside counted.
+    Instances of a lost node are tried again.
     """
 
     def __init__(

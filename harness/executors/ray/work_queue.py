@@ -18,13 +18,15 @@ class Piece:
     """Instances of one job that a worker gets in one call.
 
     job: its number in the run. refs: the instances not done yet, by name. done: how many are
-    done. seconds: of work on those.
+    done. seconds: of work on those. suspect: a worker has died on its one instance; its worker
+    holds nothing else meanwhile, so that no other instance can be the cause.
     """
 
     job: int
     refs: dict[str, InstanceRef]
     done: int = 0
     seconds: float = 0.0
+    suspect: bool = False
 
 
 class WorkQueue:
@@ -81,7 +83,7 @@ class WorkQueue:
         if piece.refs:
             method = self.method_of(piece)
             self._remaining[method] += len(piece.refs)
-            self._retries[method].append(Piece(piece.job, piece.refs))
+            self._retries[method].append(Piece(piece.job, piece.refs, suspect=piece.suspect))
 
     def started(self, piece: Piece) -> int:
         """How many of a piece's unfinished instances its worker may have started, at most.
@@ -106,13 +108,16 @@ class WorkQueue:
 
         method: the one that the worker has, if any. methods: those of all workers alive, this one
         included. pending: how many pieces it holds; near the end of the queue a worker gets a
-        piece only when it holds none.
+        piece only when it holds none, and a suspect is always its only piece.
         """
         chosen = self._choose(method, methods)
         if chosen is None or (pending and self._remaining[chosen] < 2 * DEPTH * len(methods)):
             return None
-        if self._retries[chosen]:
-            piece = self._retries[chosen].popleft()
+        retries = self._retries[chosen]
+        if pending and retries and retries[0].suspect:
+            return None
+        if retries:
+            piece = retries.popleft()
         else:
             job = next(number for number in self._jobs_of[chosen] if self._waiting[number])
             piece = self._cut(job, len(methods))

@@ -1,5 +1,6 @@
 """The worker, a Ray actor: it builds a method and runs the engine on instances."""
 
+import concurrent.futures
 import os
 import queue
 import time
@@ -13,6 +14,7 @@ from ray import cloudpickle
 from ...engine.loop import Engine
 from ...method import Method
 from ...types import InstanceRef, Trace
+from .death import error_log, note_own_ends
 from .shipping import Chunks, Shipment, unpack_weights
 from .watchdog import Watched
 
@@ -20,14 +22,19 @@ from .watchdog import Watched
 _SEND_SECONDS = 0.2
 #: How often a worker checks whether its method hangs.
 _CHECK_SECONDS = 0.5
+#: A worker without other news sends a message this often while it builds a method or works.
+ALIVE_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class WorkerStarted:
-    """A worker's first message. node: the id of its node in Ray. pid: of its process."""
+    """A worker's first message.
+
+    node: the id of its node in Ray. log: the file on that node with its standard error, or "".
+    """
 
     node: str
-    pid: int
+    log: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +64,12 @@ class MethodHung:
     instances: tuple[str, ...]
 
 
-Message = TracesFinished | MethodBuilt | WeightsMissing | MethodHung
+@dataclass(frozen=True)
+class StillAlive:
+    """The worker's process runs; nothing else is new."""
+
+
+Message = TracesFinished | MethodBuilt | WeightsMissing | MethodHung | StillAlive
 
 
 @ray.remote(max_restarts=0, max_task_retries=0)
@@ -67,13 +79,14 @@ class Worker:
     def __init__(self, threads: int) -> None:
         # Libraries use as many threads as the worker has cores; their default is all cores.
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+        note_own_ends()
         # All calls of a method run in one thread: libraries keep state for each thread.
         self._thread = ThreadPoolExecutor(1, "engine")
         self._job: int | None = None
         self._current: tuple[str, Method, Engine] | None = None
 
     def started(self) -> WorkerStarted:
-        return WorkerStarted(ray.get_runtime_context().get_node_id(), os.getpid())
+        return WorkerStarted(ray.get_runtime_context().get_node_id(), error_log())
 
     def work(
         self, shipment: bytes, weights: Chunks, job: int, refs: list[InstanceRef]
@@ -84,13 +97,17 @@ class Worker:
         """
         if self._current is None or job != self._job:
             contents: Shipment = cloudpickle.loads(shipment)
-            if not unpack_weights(contents.weights, weights):
+            unpacked = self._thread.submit(unpack_weights, contents.weights, weights)
+            yield from _alive_until(unpacked)
+            if not unpacked.result():
                 yield WeightsMissing()
                 return
             method = self._reusable(contents.job.method.name)
             if method is None:
                 started = time.monotonic()
-                method = self._thread.submit(contents.job.method.build).result()
+                built = self._thread.submit(contents.job.method.build)
+                yield from _alive_until(built)
+                method = built.result()
                 yield MethodBuilt(time.monotonic() - started)
             self._current = contents.job.method.name, method, _engine(method, contents)
             self._job = job
@@ -105,7 +122,7 @@ class Worker:
         method = engine.pairing.method
         results: queue.SimpleQueue[Trace | None] = queue.SimpleQueue()
         running = self._thread.submit(_score, engine, refs, results)
-        started = time.monotonic()
+        started = sent = time.monotonic()
         ready: list[Trace] = []
         while True:
             wait = _CHECK_SECONDS if not ready else started + _SEND_SECONDS - time.monotonic()
@@ -119,12 +136,22 @@ class Worker:
             if ready and (ended or now - started >= _SEND_SECONDS):
                 yield TracesFinished(ready, now - started)
                 ready, started = [], time.monotonic()
+                sent = started
+            elif now - sent >= ALIVE_SECONDS:
+                yield StillAlive()
+                sent = now
             if ended:
                 running.result()
                 return
             if isinstance(method, Watched) and (late := method.overdue()):
                 yield MethodHung(late)
                 return
+
+
+def _alive_until(future: concurrent.futures.Future) -> Iterator[StillAlive]:
+    """Yield a message from time to time until a future is done."""
+    while concurrent.futures.wait([future], ALIVE_SECONDS).not_done:
+        yield StillAlive()
 
 
 def _engine(method: Method, shipment: Shipment) -> Engine:

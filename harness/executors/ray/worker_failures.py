@@ -1,13 +1,22 @@
 """Worker failures and the instances they happened on: which to try again, which to set aside."""
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 from ...errors import UserError
 from ...planning.plan import Job
 from ...types import InstanceRef, Trace
 
-#: An instance is set aside after this many worker failures.
-_MAX_INSTANCE_FAILURES = 2
+#: What ended a worker: the method did not return, the process crashed or left by itself, or it was
+#: killed or stopped from outside.
+Cause = Literal["hung", "crashed", "killed"]
+
+#: An instance is set aside after this many worker failures of its own making: crashes and hangs.
+_MAX_OWN_FAILURES = 2
+#: And after this many in all, kills from outside included: the system has too little memory, a
+#: person kills a process.
+_MAX_INSTANCE_FAILURES = 5
 #: The run stops after this many worker failures in a row without one finished instance.
 _MAX_FAILURES = 50
 #: The same for workers that fail before they have built a method.
@@ -19,7 +28,7 @@ class WorkerFailures:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
-        self._of_instance: dict[tuple[int, str], int] = {}
+        self._of_instance: dict[tuple[int, str], Counter[str]] = {}
         self._in_a_row = 0
         self._builds_in_a_row = 0
         self.count = 0
@@ -60,20 +69,21 @@ class WorkerFailures:
         """Count instances that go back to the queue without being blamed."""
         self.retried += instances
 
-    def blame(self, number: int, ref: InstanceRef, alone: bool, hung: bool) -> Trace | None:
+    def blame(self, number: int, ref: InstanceRef, alone: bool, cause: Cause) -> Trace | None:
         """Blame a failure on an instance: its trace if it is set aside, None if it is tried again.
 
-        number: of its job. alone: no other instance was in the piece of work, so no other can
-        have been the cause. hung: the method did not return.
+        number: of its job. alone: the worker held no other instance, so no other can have been
+        the cause.
         """
-        key = (number, ref.name)
-        self._of_instance[key] = self._of_instance.get(key, 0) + 1
-        if self._of_instance[key] < _MAX_INSTANCE_FAILURES or not alone:
+        causes = self._of_instance.setdefault((number, ref.name), Counter())
+        causes[cause] += 1
+        own = causes.total() - causes["killed"]
+        enough = own >= _MAX_OWN_FAILURES or causes.total() >= _MAX_INSTANCE_FAILURES
+        if not (enough and alone):
             self.retried += 1
             return None
         self.set_aside += 1
         job = self._jobs[number]
-        did = "did not come back and was killed" if hung else "died"
         return Trace(
             job.method.name,
             ref.dataset,
@@ -81,9 +91,22 @@ class WorkerFailures:
             job.seed,
             ref.name,
             (),
-            "timed-out" if hung else "worker-died",
-            f"its worker {did} {self._of_instance[key]} times: {self.problem}",
+            "timed-out" if cause == "hung" else "worker-died",
+            f"{_history(causes)}; the last time: {self.problem}",
         )
+
+
+def _history(causes: Counter[str]) -> str:
+    """What happened to the workers of an instance, in words."""
+    words = {
+        "hung": "did not come back and was killed",
+        "crashed": "crashed or left by itself",
+        "killed": "was killed or stopped from outside (by a person, or for memory)",
+    }
+    parts = [
+        f"{words[cause]} {count} time{'s' if count > 1 else ''}" for cause, count in causes.items()
+    ]
+    return "its worker " + ", ".join(parts)
 
 
 def reason(error: BaseException | str) -> str:

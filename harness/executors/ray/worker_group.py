@@ -18,14 +18,16 @@ class WorkerHandle:
 
     actor: Ray's handle. starting: the future of its first message. started: that message; None
     while the worker starts or waits for room in the cluster. method: the name of the method that
-    its last piece was for. has_built: whether it has built a method. pieces: the work sent to it,
-    the running piece first, each with the stream of the worker's messages about it.
+    its last piece was for. has_built: whether it has built a method. silent: seconds without a
+    message while it had work. pieces: the work sent to it, the running piece first, each with the
+    stream of the worker's messages about it.
     """
 
     actor: Any
     starting: Any
     started: WorkerStarted | None = None
     has_built: bool = False
+    silent: float = 0.0
     method: str | None = None
     pieces: deque[tuple[Any, Piece]] = field(default_factory=deque)
 

@@ -179,6 +179,24 @@ def test_an_instance_that_harms_its_worker_every_time(nodes, pictures, monkeypat
     assert len(last) == 8
 
 
+def test_a_stopped_worker_is_replaced(nodes, pictures, undisturbed, tmp_path, monkeypatch):
+    monkeypatch.setattr(executor, "GRACE_SECONDS", 5.0)
+    marks, out, stopped, statuses = tmp_path / "marks", tmp_path / "run", [], []
+
+    def stop(_):
+        if not stopped and (alive := workers_in(marks)):
+            stopped.append(alive[0])
+            os.kill(stopped[0], signal.SIGSTOP)
+
+    given = {"methods": steady(marks), "datasets": pictures, "out": out, **options(nodes)}
+    execute(make_config(given | {"time_limit": 5.0}), None, stop, statuses.append)
+    assert stopped
+    check_whole(out, undisturbed)
+    assert statuses[-1].failures == 1
+    assert "did not answer" in statuses[-1].problem
+    assert not _is_worker(stopped[0]), "the stopped process is still there"
+
+
 def test_a_cluster_without_room_is_waited_for_and_given_up(nodes, pictures, monkeypatch):
     monkeypatch.setattr(dispatch, "_NO_ROOM_NOTICE_SECONDS", 0.5)
     monkeypatch.setattr(dispatch, "_NO_ROOM_LIMIT_SECONDS", 3.0)

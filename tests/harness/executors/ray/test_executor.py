@@ -62,35 +62,54 @@ DOOMED = ["disc2", "disc5"]
 
 
 class Deadly(Method):
-    """Kills its process on the doomed instances, the first time or always."""
+    """Ends its process on the doomed instances, the first time or always.
 
-    def __init__(self, marks: str, always: bool) -> None:
-        self.marks, self.always = marks, always
+    exits: it leaves by itself; else it is killed, which looks like a kill from outside.
+    """
+
+    def __init__(self, marks: str, always: bool, exits: bool) -> None:
+        self.marks, self.always, self.exits = marks, always, exits
         self.doomed = {method_seed(0, "discs", name) for name in DOOMED}
 
     def predict_one(self, session):
         mark = os.path.join(self.marks, str(session.seed))
         if session.seed in self.doomed and (self.always or not os.path.exists(mark)):
-            open(mark, "a").close()
+            with open(mark, "a") as file:
+                file.write("x")
+            if self.exits:
+                os._exit(3)
             os.kill(os.getpid(), signal.SIGKILL)
         return np.ones(session.shape, np.float32)
 
 
-def run_deadly(tmp_path, discs, always):
-    method = Deadly(str(tmp_path), always)
-    frame = isegbench.run(method, discs(9), clicks=2, executor="ray", workers=2).traces
-    assert len(list(tmp_path.iterdir())) == 2, "no worker died: nothing was tested"
-    return frame
+def run_deadly(tmp_path, discs, always, exits=False):
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    method = Deadly(str(marks), always, exits)
+    frame = isegbench.run(
+        method, discs(9), clicks=2, executor="ray", workers=2, out=tmp_path / "run"
+    ).traces
+    times = [len(path.read_text()) for path in marks.iterdir()]
+    assert len(times) == 2, "no worker died: nothing was tested"
+    return frame, times
 
 
 def test_workers_that_die_are_replaced_and_nothing_is_lost(tmp_path, discs):
-    frame = run_deadly(tmp_path, discs, always=False)
+    frame, _ = run_deadly(tmp_path, discs, always=False)
     assert (frame.status == "ok").all()
     assert frame.groupby("instance").click.apply(list).tolist() == [[1, 2]] * 9
 
 
-def test_an_instance_that_kills_twice_is_set_aside(tmp_path, discs):
-    frame = run_deadly(tmp_path, discs, always=True)
+@pytest.mark.parametrize(
+    ("exits", "said"),
+    [(True, "crashed or left by itself 2 times"), (False, "killed or stopped from outside")],
+)
+def test_an_instance_that_always_ends_its_worker_is_set_aside(tmp_path, discs, exits, said):
+    frame, times = run_deadly(tmp_path, discs, always=True, exits=exits)
+    assert min(times) >= (2 if exits else 5), times
+    errors = pd.read_json(tmp_path / "run" / "failures.jsonl", lines=True).error
+    assert len(errors) == 2
+    assert errors.str.contains(said, regex=False).all(), errors.tolist()
     last = frame.groupby("instance").status.last()
     assert last[last == "worker-died"].index.tolist() == DOOMED
     assert (last.drop(DOOMED) == "ok").all()

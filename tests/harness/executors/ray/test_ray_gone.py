@@ -44,7 +44,7 @@ def test_ray_killed_under_a_run(ray_folder, pictures, undisturbed, tmp_path, pro
         """
     )
     command = [sys.executable, str(DOOMED), str(toml), process, "2"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=150)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=400)
     code, said = ENDS[process]
     assert done.returncode == code, done.stderr
     assert said in done.stderr

@@ -21,8 +21,10 @@ import ray
 from isegbench.harness.method import Method
 
 class Timed(Method):
-    def __init__(self, marks: str) -> None:
-        self.marks = marks
+    # Leaves marks in a folder. The first call of each worker waits until `meet` workers of every
+    # method are at work, for two minutes at most.
+    def __init__(self, marks: str, meet: int) -> None:
+        self.marks, self.meet = marks, meet
         self.builds = Path(marks, f"built-{os.getpid()}-{time.time_ns()}")
         context = ray.get_runtime_context()
         here = context.worker.mode == ray.SCRIPT_MODE
@@ -31,6 +33,14 @@ class Timed(Method):
 
     def predict_one(self, session):
         started = time.time()
+        mine = Path(self.marks, f"began-{os.getpid()}")
+        if not mine.exists():
+            mine.touch()
+            folders = list(Path(self.marks).parent.glob("*/"))
+            while any(len(list(one.glob("began-*"))) < self.meet for one in folders):
+                if time.time() > started + 120:
+                    break
+                time.sleep(0.05)
         time.sleep(0.2)
         with open(Path(self.marks, f"calls-{os.getpid()}"), "a") as file:
             file.write(f"{started} {time.time()} {session.dataset}\\n")
@@ -55,10 +65,11 @@ def timed(tmp_path):
     (tmp_path / "timed.py").write_text(TIMED)
 
     def table(label, **resources):
-        marks = tmp_path / label
-        marks.mkdir()
+        marks = tmp_path / "marks" / label
+        marks.mkdir(parents=True)
         name = f"{tmp_path / 'timed.py'}:Timed"
-        return {"name": name, "label": label, "marks": str(marks), "resources": resources}
+        options = {"marks": str(marks), "meet": 2, "resources": resources}
+        return {"name": name, "label": label, **options}
 
     return table
 
@@ -75,12 +86,12 @@ def test_each_gets_its_resources_and_they_run_at_the_same_time(timed, discs, tmp
     assert (frame.status == "ok").all()
     assert len(frame.groupby(["method", "instance"])) == 40
     given = {
-        label: [path.read_text() for path in (tmp_path / label).glob("built-*")]
+        label: [path.read_text() for path in (tmp_path / "marks" / label).glob("built-*")]
         for label in ("heavy", "light")
     }
     assert given["heavy"].count("[('CPU', 1.0), ('GPU', 0.5)]") == 2
     assert given["light"].count("[('CPU', 0.5)]") == 2
-    heavy, light = spans(tmp_path / "heavy"), spans(tmp_path / "light")
+    heavy, light = spans(tmp_path / "marks/heavy"), spans(tmp_path / "marks/light")
     together = min(end for _, end in heavy + light) - max(start for start, _ in heavy + light)
     assert together > 0, "one waited for the other"
 
@@ -94,9 +105,9 @@ def test_a_worker_builds_a_method_once_for_all_data_sets_and_seeds(timed, discs,
     ).traces
     assert (frame.status == "ok").all()
     assert len(frame.groupby(["dataset", "seed", "instance"])) == 36
-    workers = len(list((tmp_path / "one").glob("calls-*")))
+    workers = len(list((tmp_path / "marks/one").glob("calls-*")))
     assert workers == 2
-    assert len(list((tmp_path / "one").glob("built-*"))) == workers + 1, "and one here"
+    assert len(list((tmp_path / "marks/one").glob("built-*"))) == workers + 1, "and one here"
 
 
 def test_workers_without_room_do_not_stop_the_others(discs, nearest_seed):
@@ -117,7 +128,7 @@ def test_workers_are_gone_when_the_run_is_left(discs, nearest_seed):
     next(traces)
     traces.close()
     assert statuses[-1].alive == statuses[-1].wanted == 0
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while ray.available_resources().get("CPU") != 3 and time.monotonic() < until:
         time.sleep(0.1)
     assert ray.available_resources().get("CPU") == 3

@@ -25,7 +25,11 @@ def job(method, count, batch_size=1, size=10, name="d"):
         for i in range(count)
     ]
     plan: Any = SimpleNamespace(
-        method=SimpleNamespace(name=method), refs=refs, settings=Settings(batch_size=batch_size)
+        method=SimpleNamespace(name=method),
+        refs=refs,
+        settings=Settings(batch_size=batch_size),
+        simulator_name="center",
+        seed=0,
     )
     return plan
 
@@ -98,6 +102,18 @@ def test_only_instances_that_may_have_started_are_suspected():
     piece.done, piece.seconds = 10, 5.0
     # Two batches, one for each thread, one being loaded; and two of 0.5 s that were not sent yet.
     assert queue.started(piece) == 2 * 16 + 2 + 1 + 2
+
+
+def test_a_suspect_goes_only_to_a_worker_without_other_work():
+    queue = queue_of(job("m", 100))
+    piece = queue.next_piece("m", ["m"], 0)
+    name, ref = next(iter(piece.refs.items()))
+    queue.put_back(Piece(0, {name: ref}, suspect=True))
+    assert queue.next_piece("m", ["m"], 1) is None
+    again = queue.next_piece("m", ["m"], 0)
+    assert again.suspect
+    assert list(again.refs) == [name]
+    assert not queue.next_piece("m", ["m"], 1).suspect
 
 
 @dataclass
