@@ -154,8 +154,8 @@ def _check_polygons(polygons: list[Any], height: int, width: int) -> None:
             far = min(values) < -size or max(values) > 2 * size
             if far:
                 raise DataError(
-                    f"a polygon reaches from {min(values):.9g} to {max(values):.9g}, far outside the "
-                    f"image, {width}x{height}: at most the image's own size beyond its edges"
+                    f"a polygon reaches from {min(values):.9g} to {max(values):.9g}, far outside "
+                    f"its image of {width}x{height}: at most the image's own size beyond its edges"
                 )
             outline += sum(
                 abs(a - b) for a, b in zip(values, [*values[1:], values[0]], strict=True)
