@@ -11,8 +11,10 @@ import numpy as np
 from ..harness.errors import DataError, UserError
 from ..harness.types import BACKGROUND, OBJECT, Blob, Box, InstanceRef
 from ..harness.workflows.label.box_dataset import BoxDataset, GivenBox
+from .coco import image_path
 from .reading.box_files import BoxFile, read_coco, read_xml
 from .reading.decode import decode_image
+from .reading.size import check_size, is_size, size_problem, upright_size
 
 #: Edges are rounded to this many decimals: x + width may lie slightly beyond a whole number.
 _DECIMALS = 6
@@ -49,16 +51,19 @@ class Boxes(BoxDataset):
     def instances(self) -> list[InstanceRef]:
         """One reference per box; those of one image share the image's."""
         blobs: dict[Any, Blob] = {}
+        problems: dict[Any, str] = {}
         records = {record["id"]: record for record in self.images}
         for image_id, record in records.items():
-            blobs[image_id] = Blob(self.folder / record["file_name"])
-            _add_size(record, self.folder / record["file_name"])
+            path = image_path(self.folder, record)
+            blobs[image_id] = Blob(path)
+            problems[image_id] = _complete_size(record, path)
         refs = []
         for box in self._content.boxes:
             image = blobs.get(box.image_id)
             if image is None:
                 image = blobs[box.image_id] = Blob(Path(f"(no image has id {box.image_id})"))
-            mask = self._encoded(box, records.get(box.image_id, {}))
+            problem = self._content.problems.get(box.instance) or problems.get(box.image_id, "")
+            mask = _encoded(box, records.get(box.image_id, {}), problem)
             names = (self.name, box.instance, str(box.image_id))
             refs.append(InstanceRef(*names, image, mask, decode_image, decode_box))
         return refs
@@ -66,14 +71,16 @@ class Boxes(BoxDataset):
     def __len__(self) -> int:
         return len(self._content.boxes)
 
-    def _encoded(self, box: GivenBox, record: dict[str, Any]) -> Blob:
-        content = {
-            "bbox": box.bbox,
-            "height": record.get("height"),
-            "width": record.get("width"),
-            "problem": self._content.problems.get(box.instance),
-        }
-        return Blob(json.dumps(content, separators=(",", ":")).encode(), "of the box")
+
+def _encoded(box: GivenBox, record: dict[str, Any], problem: str) -> Blob:
+    """What `decode_box` needs. problem: why it cannot be decoded, where that has been seen."""
+    content = {
+        "bbox": None if problem else box.bbox,
+        "height": record.get("height"),
+        "width": record.get("width"),
+        "problem": problem,
+    }
+    return Blob(json.dumps(content, separators=(",", ":")).encode(), "of the box")
 
 
 def decode_box(data: bytes) -> np.ndarray:
@@ -85,8 +92,9 @@ def decode_box(data: bytes) -> np.ndarray:
     if content["problem"]:
         raise DataError(content["problem"])
     height, width = content["height"], content["width"]
-    if not _is_size(height, width):
+    if not is_size(height, width):
         raise DataError("the size of the image is neither in the annotations nor in the image file")
+    check_size(height, width)
     mask = np.full((height, width), BACKGROUND, np.uint8)
     mask[pixels_of(content["bbox"], height, width).slices] = OBJECT
     return mask
@@ -124,19 +132,12 @@ def _pixels(start: float, length: float, size: int) -> tuple[int, int]:
     return max(first, 0), min(last, size - 1)
 
 
-def _is_size(height: Any, width: Any) -> bool:
-    return isinstance(height, int) and isinstance(width, int) and height > 0 and width > 0
-
-
-def _add_size(record: dict[str, Any], path: Path) -> None:
-    """Complete a record that lacks the image's size from the image itself, if it can be read."""
-    if _is_size(record.get("height"), record.get("width")):
-        return
-    from PIL import ExifTags, Image  # reads no more than the header
-
+def _complete_size(record: dict[str, Any], path: Path) -> str:
+    """Read a size that a record lacks from the image itself; why that one cannot be used, or ""."""
+    if is_size(record.get("height"), record.get("width")):
+        return size_problem(record["height"], record["width"], path)
     try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(ExifTags.Base.Orientation, 1) >= 5
-            record["width"], record["height"] = image.size[::-1] if turned else image.size
-    except Exception:  # loading the instance raises the error
-        record["width"] = record["height"] = None
+        record["height"], record["width"] = upright_size(path) or (None, None)
+    except DataError as error:
+        return str(error)
+    return ""

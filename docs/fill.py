@@ -79,7 +79,7 @@ def checkpoints() -> str:
             f"`{entry.name}`",
             ", ".join(entry.trained_on),
             f"{entry.megabytes:g} MB" if entry.megabytes else "",
-            "by hand" if entry.url is None else "fetched",
+            "by hand" if entry.stored_name is None else "fetched",
         )
         for entry in weights.known_checkpoints()
         if entry.system in usable

@@ -39,22 +39,30 @@ def read_coco(path: Path) -> BoxFile:
     content = read_content(path, "boxes")
     records = {record["id"]: record for record in content["images"]}
     single = in_image_order(records, content["annotations"])
-    boxes = [
-        GivenBox(
-            f"{annotation['image_id']}#{annotation['id']}",
-            annotation["id"],
-            annotation["image_id"],
-            annotation.get("category_id", 1),
-            annotation.get("bbox"),
+    boxes = []
+    problems = {}
+    for annotation in single:
+        name = f"{annotation['image_id']}#{annotation['id']}"
+        category = annotation.get("category_id", 1)
+        if type(category) not in (int, str):
+            problems[name] = f"category_id {str(category)[:40]} is neither a number nor text"
+            category = 1
+        boxes.append(
+            GivenBox(
+                name, annotation["id"], annotation["image_id"], category, annotation.get("bbox")
+            )
         )
-        for annotation in single
-    ]
-    categories = [dict(category) for category in content.get("categories") or []]
+    given = content.get("categories") or []
+    if not isinstance(given, list) or not all(
+        isinstance(category, dict) and type(category.get("id")) in (int, str) for category in given
+    ):
+        raise UserError(f"boxes: {path}: categories must be a list of objects, each with an id")
+    categories = [dict(category) for category in given]
     described = {category.get("id") for category in categories}
     for number in sorted({box.category_id for box in boxes} - described, key=str):
         categories.append({"id": number, "name": str(number)})
     crowds = len(content["annotations"]) - len(single)
-    return BoxFile(list(records.values()), categories, boxes, crowds)
+    return BoxFile(list(records.values()), categories, boxes, crowds, problems)
 
 
 def read_xml(path: Path, images: Path) -> BoxFile:
@@ -76,7 +84,7 @@ def read_xml(path: Path, images: Path) -> BoxFile:
         stem = file.relative_to(folder).with_suffix("")
         try:
             root = ElementTree.parse(file).getroot()
-        except (OSError, ElementTree.ParseError) as error:
+        except (OSError, ElementTree.ParseError, ValueError, LookupError) as error:
             if path == file:
                 raise UserError(f"boxes: {file} cannot be read as XML: {error}") from error
             root = ElementTree.Element("damaged")
@@ -120,7 +128,7 @@ def _box(instance: str, annotation: int, image: int, entry: ElementTree.Element 
 
 
 def _whole(text: str | None) -> int | None:
-    return int(text) if text and text.strip().isdecimal() else None
+    return int(text) if text and text.strip().isdecimal() and len(text) < 20 else None
 
 
 class _Photographs:

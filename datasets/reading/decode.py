@@ -11,6 +11,7 @@ import numpy as np
 
 from ...harness.errors import DataError
 from ...harness.types import BACKGROUND, IGNORED, OBJECT
+from .size import check_header, check_size
 from .truncation import check_complete
 
 
@@ -84,7 +85,10 @@ def read_indices(data: bytes) -> np.ndarray:
     check_complete(data)
     try:
         with Image.open(io.BytesIO(data)) as image:
+            check_size(image.height, image.width)
             mode, indices = image.mode, np.asarray(image)
+    except Image.DecompressionBombError as error:
+        raise DataError(f"the image is too large: {error}") from error
     except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a damaged PNG
         raise DataError(f"it is damaged, or not an image: {error}") from error
     if mode not in ("1", "L", "P") and not mode.startswith("I"):
@@ -102,6 +106,7 @@ def _decode(data: bytes, flags: int) -> np.ndarray:
     import cv2
 
     check_complete(data)
+    check_header(data)
     image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     if image is None:
         raise DataError("it is damaged, or not an image")

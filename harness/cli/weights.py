@@ -33,7 +33,7 @@ def list_(
     for heading in ("trained on", "size", "file"):
         table.add_column(heading)
     for entry in chosen:
-        missing = "by hand" if entry.url is None else "fetchable"
+        missing = "by hand" if entry.stored_name is None else "fetchable"
         size = f"{entry.megabytes:g} MB" if entry.megabytes else ""
         where = "here" if find(entry) else missing
         table.add_row(entry.system, entry.name, ", ".join(entry.trained_on), size, where)

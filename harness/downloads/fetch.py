@@ -4,6 +4,7 @@ No checksum is published for most of what is fetched here, so the sha256 of a fi
 recorded in a lock file, and every later copy must have it.
 """
 
+import functools
 import hashlib
 import json
 import os
@@ -18,9 +19,15 @@ from ..errors import UserError
 
 #: Seconds without a byte from the server after which the download fails.
 TIMEOUT = 60
+#: Bytes after which a download is stopped: with an announced length, and without one.
+MAX_BYTES = 200 * 2**30
+MAX_UNANNOUNCED = 4 * 2**30
 #: Seconds after which the files of an interrupted process are deleted.
 _ABANDONED = 3600.0
 _CHUNK = 1 << 20
+
+#: Fills a file, and reports to a progress bar.
+Transfer = Callable[[Path, "_Bar"], None]
 
 
 def fetch(
@@ -32,6 +39,8 @@ def fetch(
     known_hash: str | None = None,
     check: Callable[[Path], None] | None = None,
     manual: str = "",
+    transfer: Transfer | None = None,
+    most: int | None = None,
 ) -> Path:
     """The file at `url` as DIRECTORY/file_name; downloaded with a progress bar if not there yet.
 
@@ -39,7 +48,8 @@ def fetch(
     then on, also for a file that was put there by hand. known_hash: "algorithm:hex" to verify
     beside it. check: called with the path of a new file before it is accepted, and raises
     UserError if it is not what it should be. manual: another way to get there, added to the
-    message when the network fails.
+    message when the network fails. transfer: fills a file in place of an http(s) download of
+    `url`. most: the number of bytes at which the download is stopped, where that is known.
 
     An interrupted download leaves no DIRECTORY/file_name, and a further call starts again.
     Raises UserError when the download fails, a hash differs, or the disk cannot be written.
@@ -55,9 +65,9 @@ def fetch(
         os.close(handle)
         partial = Path(name)
         try:
-            _download(url, partial, target, manual)
+            _download(url, partial, target, manual, transfer or functools.partial(_http, url), most)
             if check is not None:
-                check(partial)
+                _check(check, partial, url, target, manual)
             _verify(partial, target, url, known_hash, lock)
             partial.chmod(0o644)  # mkstemp gives the owner alone access
             os.replace(partial, target)
@@ -84,41 +94,90 @@ def remove_abandoned(target: Path) -> None:
             continue
 
 
-def _download(url: str, partial: Path, target: Path, manual: str) -> None:
-    """Fill `partial` from `url`. Raises UserError with the address and the way by hand."""
-    import pooch
-    import requests
+def _check(
+    check: Callable[[Path], None], partial: Path, url: str, target: Path, manual: str
+) -> None:
+    try:
+        check(partial)
+    except UserError as error:
+        raise UserError(
+            f"{target.name}: what {url} sent is not it: {error}. {_by_hand(target, manual)}"
+        ) from error
 
+
+def _by_hand(target: Path, manual: str) -> str:
     otherwise = f"Download it by hand and put it at {target}, then run the command again"
-    otherwise += f"; or {manual}" if manual else ""
-    if not url.lower().startswith(("http://", "https://")):
-        raise UserError(f"{url} is not an http(s) address. {otherwise}")
-    with _Bar(target.name) as bar:
-        downloader = pooch.HTTPDownloader(
-            progressbar=cast(Any, bar),  # pooch takes any object with these members
-            chunk_size=_CHUNK,
-            timeout=TIMEOUT,
-            # Compressed in transit, a file would be longer than its announced length.
-            headers={"Accept-Encoding": "identity"},
-        )
+    return f"{otherwise}; or {manual}" if manual else otherwise
+
+
+def _download(
+    url: str, partial: Path, target: Path, manual: str, transfer: Transfer, most: int | None
+) -> None:
+    """Fill `partial` from `url`. Raises UserError with the address and the way by hand."""
+    import requests
+    import urllib3
+
+    with _Bar(target.name, partial, most) as bar:
         try:
-            downloader(url, str(partial), None)
-        except requests.HTTPError as error:
-            raise UserError(f"the server refused: {error}. {otherwise}") from error
-        except requests.RequestException as error:
-            raise UserError(f"{url} cannot be downloaded: {error}. {otherwise}") from error
+            transfer(partial, bar)
+        except UserError as error:
+            raise UserError(f"{url}: {error}. {_by_hand(target, manual)}") from error
+        except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
+            raise UserError(f"{network_problem(error, url)}. {_by_hand(target, manual)}") from error
     size = partial.stat().st_size
     if bar.total and size != bar.total:
         raise UserError(
-            f"{url}: the transfer broke off after {size} of {bar.total} bytes. Run the command "
-            f"again. {otherwise}"
+            f"the transfer broke off after {size} of {bar.total} bytes of {url}. Run the command "
+            f"again. {_by_hand(target, manual)}"
         )
 
 
-class _Bar:
-    """A progress bar on the screen, as pooch wants it: total, update, reset and close."""
+def _http(url: str, partial: Path, bar: "_Bar") -> None:
+    import pooch
 
-    def __init__(self, title: str) -> None:
+    if not url.lower().startswith(("http://", "https://")):
+        raise UserError("is not an http(s) address")
+    downloader = pooch.HTTPDownloader(
+        progressbar=cast(Any, bar),  # pooch takes any object with these members
+        chunk_size=_CHUNK,
+        timeout=TIMEOUT,
+        # Compressed in transit, a file would be longer than its announced length.
+        headers={"Accept-Encoding": "identity"},
+    )
+    downloader(url, str(partial), None)
+
+
+def network_problem(error: Exception, url: str) -> str:
+    """What went wrong between here and a server, the cause first."""
+    import requests
+    import urllib3
+
+    host = urllib3.util.parse_url(url).host or url
+    if isinstance(error, requests.HTTPError):
+        return f"the server refused: {error}"
+    if isinstance(error, requests.exceptions.ProxyError):
+        return f"the proxy does not answer or refuses: cannot reach {host} ({url}): {error}"
+    if isinstance(error, requests.exceptions.SSLError):
+        return f"the certificate of {host} is not trusted ({url}): {error}"
+    if isinstance(error, requests.exceptions.Timeout):
+        return f"no answer: {host} sent nothing for {TIMEOUT} seconds ({url})"
+    cause = getattr(error.args[0], "reason", None) if error.args else None
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return f"no network: cannot resolve {host} ({url})"
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return f"no network: cannot connect to {host} ({url}): {cause}"
+    if type(error) is ValueError:
+        return f"the server's answer is damaged: {error} ({url})"
+    return f"the transfer failed: {error} ({url})"
+
+
+class _Bar:
+    """A progress bar on the screen, as pooch wants it: total, update, reset and close.
+
+    Raises UserError from `update` when `partial`, the file that grows, becomes too large.
+    """
+
+    def __init__(self, title: str, partial: Path, most: int | None) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -129,6 +188,7 @@ class _Bar:
         )
 
         self.total = 0
+        self._partial, self._most = partial, most
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -146,11 +206,20 @@ class _Bar:
         self._progress.stop()
 
     def update(self, done: int) -> None:
-        """Move on by so many bytes; pooch counts a short last chunk as a whole one."""
-        self._progress.update(self._task, total=self.total or None, advance=done)
+        """Show the file's size; pooch counts a short chunk as a whole one."""
+        size = self._partial.stat().st_size
+        most = self._most or (MAX_BYTES if self.total else MAX_UNANNOUNCED)
+        if max(size, self.total) > most:
+            raise UserError(f"is larger than it may be: more than {most} bytes")
+        self._progress.update(self._task, total=self.total or None, completed=size)
+
+    def moved(self, done: int, total: int | None) -> None:
+        """As `update`, for a transfer that counts itself."""
+        self.total = total or 0
+        self.update(done)
 
     def reset(self) -> None:
-        self._progress.update(self._task, completed=0)
+        """Pooch calls it at the end, then `update` with everything."""
 
     def close(self) -> None:
         self._progress.refresh()

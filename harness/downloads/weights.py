@@ -18,7 +18,9 @@ from ..errors import UserError, nearest
 from ..files import write_whole
 from ..method import Checkpoint
 from .cache import cache_dir, downloads_lock
-from .fetch import fetch, read_lock, sha256_of
+from .contents import check_checkpoint, check_no_page, most_bytes
+from .drive import download_from_drive
+from .fetch import TIMEOUT, Transfer, fetch, read_lock, sha256_of
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
@@ -30,8 +32,8 @@ class KnownCheckpoint:
     name: how users ask for it. system: the method it belongs to. trained_on: data sets whose
     images or masks the training saw, in this package's names where they have one. file_name: as
     its authors call it; None where their page does not say. url: where it can be fetched without
-    a person. drive_id: of a Google Drive file, which a person must download. folder_id: of a Google
-    Drive folder that holds it, where no more is known. megabytes: its size as its authors give it.
+    a person. drive_id: of a Google Drive file. folder_id: of a Google Drive folder that holds it;
+    without a file_name a person must find it there. megabytes: its size as its authors give it.
     """
 
     name: str
@@ -49,6 +51,11 @@ class KnownCheckpoint:
         if self.folder_id:
             return f"https://drive.google.com/drive/folders/{self.folder_id}"
         return self.url or f"https://drive.google.com/file/d/{self.drive_id}/view"
+
+    @property
+    def stored_name(self) -> str | None:
+        """What a download is called here; None where only a person can download it."""
+        return self.file_name or (f"{self.name}.pth" if self.drive_id else None)
 
 
 _known: dict[str, KnownCheckpoint] = {}
@@ -131,7 +138,7 @@ def find(entry: KnownCheckpoint) -> Path | None:
     record = _read_added().get(entry.name)
     if record is not None and record.path.is_file():
         return record.path
-    downloaded = weights_dir() / entry.file_name if entry.file_name else None
+    downloaded = weights_dir() / entry.stored_name if entry.stored_name else None
     return downloaded if downloaded is not None and downloaded.is_file() else None
 
 
@@ -141,16 +148,31 @@ def download(name: str) -> Checkpoint:
     Raises UserError when it must be downloaded by hand, or cannot be.
     """
     entry = _entry(name, None)
-    by_hand = f"register a copy with: isegbench weights add {entry.name} FILE"
-    if entry.url is None or entry.file_name is None:
-        what = entry.file_name or "the file"
+    by_hand = f"download it from {entry.link} and register the copy with: "
+    by_hand += f"isegbench weights add {entry.name} FILE"
+    if entry.stored_name is None:
         size = f" ({entry.megabytes:g} MB)" if entry.megabytes else ""
         raise UserError(
-            f"weights {entry.name} cannot be fetched automatically. Download {what}{size} from "
-            f"{entry.link} and {by_hand}"
+            f"weights {entry.name}{size} cannot be fetched automatically: only their folder is "
+            f"known; {by_hand}"
         )
-    path = fetch(entry.url, entry.file_name, weights_dir(), downloads_lock(), manual=by_hand)
+    path = fetch(
+        entry.link,
+        entry.stored_name,
+        weights_dir(),
+        downloads_lock(),
+        check=lambda file: check_checkpoint(file, entry.megabytes),
+        manual=by_hand,
+        transfer=None if entry.url else _from_drive(entry),
+        most=most_bytes(entry.megabytes),
+    )
     return Checkpoint(entry.name, path, _locked_sha256(entry, path), entry.trained_on)
+
+
+def _from_drive(entry: KnownCheckpoint) -> Transfer:
+    return lambda partial, bar: download_from_drive(
+        partial, TIMEOUT, bar.moved, entry.drive_id, entry.folder_id, entry.file_name
+    )
 
 
 def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> Checkpoint:
@@ -170,6 +192,15 @@ def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> Che
     file = Path(file).expanduser()
     if not file.is_file():
         raise UserError(f"{file}: no such file")
+    try:
+        if known is None:  # a method of one's own may read any format
+            check_no_page(file)
+        else:
+            check_checkpoint(file, known.megabytes)
+    except UserError as error:
+        raise UserError(f"{file} cannot be registered as {name}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}") from error
     folder = weights_dir() / "added"
     copy = folder / f"{name}{''.join(file.suffixes[-1:])}"
     try:
@@ -222,8 +253,8 @@ def _described(path: Path, name: str) -> Checkpoint:
     known = {record.sha256: record.trained_on for record in _read_added().values()}
     locked = read_lock(downloads_lock())
     for entry in known_checkpoints():
-        if entry.file_name in locked:
-            known[locked[entry.file_name]["sha256"]] = entry.trained_on
+        if entry.stored_name in locked:
+            known[locked[entry.stored_name]["sha256"]] = entry.trained_on
     return Checkpoint(name, path, sha256, known.get(sha256))
 
 

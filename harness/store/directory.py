@@ -1,6 +1,7 @@
 """A run directory as a whole: who may write to it, and what may be resumed in it."""
 
 import fcntl
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,7 +24,9 @@ def exclusive(directory: Path) -> Iterator[None]:
     """
     try:
         Path(directory).mkdir(parents=True, exist_ok=True)
-        lock = open(Path(directory) / ".lock", "w")  # noqa: SIM115 - held until the end
+        # A link's target is neither emptied nor locked.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
+        lock = os.fdopen(os.open(Path(directory) / ".lock", flags, 0o644), "r+b")
     except OSError as error:
         raise UserError(f"cannot write to {directory}: {error.strerror or error}") from error
     with lock:

@@ -37,7 +37,8 @@ def replay_instance(
 ) -> list[Replayed]:
     """Run a run's methods again on the clicks they got on one instance.
 
-    method: only that one; else all of the run, in its order. The first seed is taken. Raises
+    method: only that one; else all of the run that have predicted there, in its order. The first
+    seed is taken. Raises
     UserError for names the run does not hold, and when the data or a method cannot be had.
     """
     manifest = read_manifest(directory)
@@ -55,12 +56,9 @@ def replay_instance(
             f"{directory} holds no instance {instance!r} of {dataset}: {nearest(instance, known)}"
         )
     (ref,) = find_instances(manifest, dataset, [instance], data_root)
-    wanted = [method] if method else list(manifest.methods)
-    return [
-        _replay(manifest, name, traces.loc[traces["method"] == name], ref)
-        for name in wanted
-        if name in set(traces["method"])
-    ]
+    rows = {name: traces.loc[traces["method"] == name] for name in manifest.methods}
+    wanted = [method] if method else [name for name in rows if _predicted(rows[name])]
+    return [_replay(manifest, name, rows[name], ref) for name in wanted if len(rows[name])]
 
 
 def find_instances(
@@ -102,6 +100,10 @@ def play_trace(
 def first_seed(traces: pd.DataFrame) -> pd.DataFrame:
     """The clicks of the first seed among the rows of traces."""
     return traces.loc[(traces["seed"] == traces["seed"].min()) & (traces["click"] > 0)]
+
+
+def _predicted(traces: pd.DataFrame) -> bool:
+    return bool(first_seed(traces)["iou"].notna().any())
 
 
 def _replay(manifest: Manifest, name: str, trace: pd.DataFrame, ref: InstanceRef) -> Replayed:

@@ -38,7 +38,7 @@ def load_checkpoint(path: Path | str, unread: str = "") -> dict[str, Any]:
     mapping all of whose keys have it. unread: objects of classes and functions whose names begin
     so become empty placeholders; nothing of theirs is imported. Raises UserError, saying which it
     is, for a file that is missing, truncated, damaged, not a checkpoint, holds numbers that are not
-    finite, or holds other pickled code.
+    finite or tensors without values, or holds other pickled code.
     """
     path = Path(path)
     checkpoint = _read(path, unread)
@@ -51,7 +51,7 @@ def load_checkpoint(path: Path | str, unread: str = "") -> dict[str, Any]:
         if isinstance(value, Mapping):
             plain[key] = _without_prefix(value)
     for mapping in (plain, *(v for v in plain.values() if isinstance(v, Mapping))):
-        _check_finite(path, mapping)
+        _check_tensors(path, mapping)
     return plain
 
 
@@ -218,14 +218,21 @@ def _without_prefix(mapping: Mapping[Any, Any]) -> dict[str, Any]:
     return {str(key): value for key, value in mapping.items()}
 
 
-def _check_finite(path: Path, mapping: Mapping[str, Any]) -> None:
+def _check_tensors(path: Path, mapping: Mapping[str, Any]) -> None:
+    """Raise UserError for a tensor without values, of no plain layout, or that is not finite."""
     for key, value in mapping.items():
+        if not isinstance(value, torch.Tensor):
+            continue
+        if value.is_meta:
+            raise UserError(f"{path}: {key} has no values: it was saved on the meta device")
+        if value.layout != torch.strided or value.is_quantized:
+            raise UserError(f"{path}: {key} is sparse or quantized; only dense tensors are read")
+        if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+            raise UserError(f"{path}: {key} claims {value.numel()} values; the file holds fewer")
+        if value.is_complex():
+            value = torch.view_as_real(value.resolve_conj())
         # A sum in float64 is finite unless a value is not.
-        if (
-            isinstance(value, torch.Tensor)
-            and value.is_floating_point()
-            and not value.sum(dtype=torch.float64).isfinite()
-        ):
+        if value.is_floating_point() and not value.sum(dtype=torch.float64).isfinite():
             raise UserError(f"{path} is damaged: {key} holds values that are not finite")
 
 

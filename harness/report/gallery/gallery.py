@@ -1,6 +1,6 @@
 """The gallery of a run: instances worth looking at, as contact sheets, strips and traces."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,15 +52,15 @@ def choose(
     What is compared is the mean of the IoU over all clicks of the budget from the first
     prediction on, of the first seed; a trace that ended early keeps its last IoU. Traces that
     failed are left out: they have no masks to show. method, against: by default the run's first
-    and second method that do not see the truth. dataset: only this one.
+    and second method that do not see the truth and have finished a trace. dataset: only this one.
 
     Raises UserError for names that the run does not hold, equal methods, and when nothing is left.
     """
     if count < 1:
         raise UserError(f"the gallery needs at least one instance of each kind, not {count}")
     _known("dataset", dataset, run.manifest.datasets)
-    method, against = _methods(run, method, against)
     areas = _areas(run, dataset)
+    method, against = _methods(run, method, against, set(areas.columns))
     if method not in areas:
         raise UserError(f"{run.place} holds no finished trace of {method} to show")
     own = pd.Series(areas[method]).dropna().sort_values(kind="stable")
@@ -84,10 +84,12 @@ def _choices(frame: pd.DataFrame) -> Iterator[Choice]:
         yield Choice(dataset, instance, tuple(float(value) for value in values))
 
 
-def _methods(run: Run, method: str | None, against: str | None) -> tuple[str, str | None]:
-    entries = run.manifest.methods
+def _methods(
+    run: Run, method: str | None, against: str | None, finished: Container[str]
+) -> tuple[str, str | None]:
     for name in (method, against):
-        _known("method", name, entries)
+        _known("method", name, run.manifest.methods)
+    entries = {name: entry for name, entry in run.manifest.methods.items() if name in finished}
     competing = [name for name, entry in entries.items() if not entry.sees_truth]
     first = method or next((n for n in competing or list(entries) if n != against), None)
     if first is None or first == against:
@@ -201,17 +203,18 @@ def save_trace(
 
 def draw_pictures(directory: Path, count: int, out: Path | None = None) -> list[tuple[str, str]]:
     """Draw the traces of all methods on `count` instances: those on which the first two methods
-    differ most, or the worst where there is one method. out: the run whose report shows them,
-    by default this one. Returns (data set, instance) of each.
+    differ most, or the worst where there is one method, and then any that a method has finished.
+    out: the run whose report shows them, by default this one. Returns (data set, instance) of each.
 
     Raises UserError as `write_gallery`.
     """
-    chosen = choose(load_run(directory, categorical=True), count=count)
-    drawn = []
-    for choice in chosen.different or chosen.worst:
-        for replayed in replay_instance(directory, choice.dataset, choice.instance):
-            save_trace(out or directory, choice.dataset, choice.instance, replayed)
-        drawn.append((choice.dataset, choice.instance))
+    run = load_run(directory, categorical=True)
+    chosen = choose(run, count=count)
+    telling = [(one.dataset, one.instance) for one in chosen.different or chosen.worst]
+    drawn = list(dict.fromkeys([*telling, *_areas(run, None).index]))[:count]
+    for dataset, instance in drawn:
+        for replayed in replay_instance(directory, dataset, instance):
+            save_trace(out or directory, dataset, instance, replayed)
     return drawn
 
 

@@ -10,13 +10,17 @@ import pytest
 class Server:
     """Serves `files` (path -> bytes). `breaks_off`: announce everything, send half, hang up.
 
-    `while_sending` is called when half is sent. `requests` lists the paths asked for.
+    `while_sending` is called when half is sent. `requests` lists the paths asked for. `length`:
+    what is announced in place of the number of bytes; None for nothing. `attachments`: paths that
+    are announced as files to save.
     """
 
     def __init__(self) -> None:
         self.files: dict[str, bytes] = {}
         self.breaks_off = False
         self.requests: list[str] = []
+        self.length: str | None = ""
+        self.attachments: set[str] = set()
         self.while_sending: Callable[[], object] = lambda: None
         server = self
 
@@ -28,7 +32,13 @@ class Server:
                     self.send_error(404)
                     return
                 self.send_response(200)
-                self.send_header("Content-Length", str(len(data)))
+                if server.length is not None:
+                    self.send_header("Content-Length", server.length or str(len(data)))
+                page = data.lstrip().startswith(b"<")
+                kind = "text/html; charset=utf-8" if page else "application/octet-stream"
+                self.send_header("Content-Type", kind)
+                if self.path in server.attachments:
+                    self.send_header("Content-Disposition", 'attachment; filename="x.pth"')
                 self.end_headers()
                 self.wfile.write(data[: len(data) // 2])
                 self.wfile.flush()

@@ -161,3 +161,34 @@ def test_an_unwritable_place(get, tmp_path):
     (tmp_path / "got").write_text("a file where a folder should be")
     with pytest.raises(UserError, match="cannot store"):
         get()
+
+
+@pytest.mark.parametrize("length", ["many", "1e6", "-5", "0x10", ""])
+def test_a_length_that_is_no_number(server, get, tmp_path, length):
+    server.length = length or "7, 8"
+    with pytest.raises(UserError, match="by hand"):
+        get()
+    assert os.listdir(tmp_path / "got") == []
+    assert not (tmp_path / "cache/lock.json").exists()
+
+
+def test_a_download_without_a_length_is_stopped(server, get, tmp_path, monkeypatch):
+    server.length = None
+    assert get().read_bytes() == DATA
+    (tmp_path / "got/x.bin").unlink()
+    monkeypatch.setattr(fetching, "MAX_UNANNOUNCED", 1_000_000)
+    with pytest.raises(UserError, match="larger than it may be"):
+        get()
+    assert os.listdir(tmp_path / "got") == []
+
+
+def test_a_download_may_be_known_to_be_smaller(get, tmp_path):
+    with pytest.raises(UserError, match="larger than it may be"):
+        get(most=1000)
+    assert os.listdir(tmp_path / "got") == []
+
+
+def test_the_cause_comes_first(tmp_path):
+    with pytest.raises(UserError) as caught:
+        fetch("https://no-such-host.invalid/x", "x", tmp_path, tmp_path / "lock")
+    assert str(caught.value).startswith("no network: cannot resolve no-such-host.invalid")

@@ -1,3 +1,4 @@
+import gzip
 import io
 import os
 import stat
@@ -192,3 +193,73 @@ def test_install_refuses_what_is_not_the_set(server, tmp_path):
     (tmp_path / "root/SET/img").mkdir(parents=True)
     with pytest.raises(UserError, match=r"lacks gt, val\.txt"):
         install(archive, *places)
+
+
+def refused(room, data):
+    (room / "x").write_bytes(data)
+    with pytest.raises(UserError) as caught:
+        unpack(room / "x", room / "out")
+    assert os.listdir(room) == ["x"]
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", ".", "./."])
+def test_a_member_without_a_name_is_refused(room, name):
+    assert "without a name" in refused(room, tarred({**FILES, name: b"x"}))
+    data = zipped({**FILES, name or "@": b"x"})
+    if not name:  # zipfile itself writes no such member
+        at = data.rindex(b"@PK")
+        data = data[:at] + data[at + 1 :]
+        entry = data.rindex(b"PK\x01\x02")
+        data = data[: entry + 28] + bytes(2) + data[entry + 30 :]
+        end = data.rindex(b"PK\x05\x06")
+        length = int.from_bytes(data[end + 12 : end + 16], "little") - 1
+        data = data[: end + 12] + length.to_bytes(4, "little") + data[end + 16 :]
+    assert "without a name" in refused(room, data)
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_two_members_of_one_name_are_refused(room):
+    for pack in (zipped, tarred):
+        assert "two files" in refused(room, pack({**FILES, "Set/./gt/a.png": b"other"}))
+        assert "two files" in refused(room, pack(FILES, {"Set/gt/a.png": "deep/b.png"}))
+
+
+def test_names_that_differ_in_case_lose_no_file(room):
+    (room / "x").write_bytes(zipped({"A": b"upper", "a": b"lower"}))
+    unpack(room / "x", room / "out")
+    assert tree(room / "out") == {"A": b"upper", "a": b"lower"}
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_a_bomb_is_refused_before_it_is_written(room, pack):
+    assert "would unpack to more than" in refused(room, pack({"a": bytes(2**28)}))
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_copies_of_links_count(room, pack):
+    links = {f"l{number}": "a" for number in range(50)}
+    assert "would unpack to more than" in refused(room, pack({"a": bytes(2**22)}, links))
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred])
+def test_too_many_members_or_bytes(room, pack, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(unpacking, "MAX_MEMBERS", 2)
+        assert "more than 2 files" in refused(room, pack(FILES))
+    with monkeypatch.context() as patch:
+        patch.setattr(unpacking, "MAX_BYTES", 10)
+        assert "would unpack to more than" in refused(room, pack(FILES))
+
+
+def test_a_bomb_behind_the_end_of_a_tar_file(room):
+    buffer = io.BytesIO()
+    with gzip.GzipFile(fileobj=buffer, mode="wb") as file:
+        file.write(gzip.decompress(tarred(FILES)))
+        file.write(bytes(2**28))
+    assert "would unpack to more than" in refused(room, buffer.getvalue())
+
+
+def test_a_file_that_is_also_a_folder(room):
+    assert "cannot unpack" in refused(room, zipped({"a": b"file", "a/b": b"in it"}))
+    assert "a link of 8000 bytes" in refused(room, zipped(FILES, {"link": "a/" * 4000}))

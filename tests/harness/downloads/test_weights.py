@@ -12,11 +12,10 @@ from isegbench.harness.errors import UserError
 def place(tmp_path, monkeypatch):
     """An empty cache, and two known checkpoints of systems that do not exist."""
     monkeypatch.setenv("ISEGBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # Google is not asked
     weights.known_checkpoints()  # the rooms register theirs before a copy is changed
     monkeypatch.setattr(weights, "_known", dict(weights._known))
-    weights.register(
-        KnownCheckpoint("snap_voc", "snap", ("voc",), "snap.pth", drive_id="ID", megabytes=12)
-    )
+    weights.register(KnownCheckpoint("snap_voc", "snap", ("voc",), "snap.pth", drive_id="ID"))
     weights.register(
         KnownCheckpoint(
             "cut_sbd", "cut", ("sbd",), "cut_sbd.pth", url="http://127.0.0.1:1/cut_sbd.pth"
@@ -28,11 +27,12 @@ def place(tmp_path, monkeypatch):
 @pytest.fixture
 def file(place):
     path = place / "downloaded.pth"
-    path.write_bytes(b"numbers")
+    path.write_bytes(NUMBERS)
     return path
 
 
-SHA256 = hashlib.sha256(b"numbers").hexdigest()
+NUMBERS = b"\x80\x02numbers"
+SHA256 = hashlib.sha256(NUMBERS).hexdigest()
 
 
 def test_a_path_is_taken_as_it_is(file):
@@ -45,7 +45,7 @@ def test_a_registered_name_gives_the_copy_even_when_the_original_is_gone(file):
     weights.add("snap_voc", file)
     file.unlink()
     found = weights.resolve("snap_voc", "snap")
-    assert found.path.read_bytes() == b"numbers"
+    assert found.path.read_bytes() == NUMBERS
     assert found.trained_on == ("voc",)
     assert (found.name, found.sha256, found.trained_on) == ("snap_voc", SHA256, ("voc",))
 
@@ -53,7 +53,7 @@ def test_a_registered_name_gives_the_copy_even_when_the_original_is_gone(file):
 def test_a_path_with_the_bytes_of_registered_weights_is_recognised(file):
     weights.add("snap_voc", file)
     assert weights.resolve(file, "snap").trained_on == ("voc",)
-    file.write_bytes(b"others")
+    file.write_bytes(b"\x80\x02others")
     assert weights.resolve(file, "snap").trained_on is None
 
 
@@ -84,11 +84,41 @@ def test_a_registered_file_that_changed_or_vanished_is_refused(file):
 
 
 def test_what_a_person_must_download_is_said_with_link_and_command():
+    weights.register(KnownCheckpoint("snap_any", "snap", (), folder_id="DIR", megabytes=12))
     with pytest.raises(UserError) as caught:
-        weights.resolve("snap_voc", "snap")
+        weights.resolve("snap_any", "snap")
     text = str(caught.value)
-    assert "snap.pth (12 MB) from https://drive.google.com/file/d/ID/view" in text
-    assert "isegbench weights add snap_voc FILE" in text
+    assert "(12 MB)" in text
+    assert "download it from https://drive.google.com/drive/folders/DIR" in text
+    assert "isegbench weights add snap_any FILE" in text
+
+
+PAGE = b"\n<!DOCTYPE html><html><title>Log in</title></html>"
+
+
+@pytest.mark.parametrize("data", [PAGE, b"", b"PK\x03\x04 and no directory", b"some text"])
+def test_what_is_no_checkpoint_is_not_registered(place, data):
+    (place / "x.pth").write_bytes(data)
+    with pytest.raises(UserError, match="cannot be registered as snap_voc"):
+        weights.add("snap_voc", place / "x.pth")
+    if data != b"some text":  # a method of one's own may read any format
+        with pytest.raises(UserError, match="cannot be registered as mine"):
+            weights.add("mine", place / "x.pth")
+        assert weights.added() == {}
+
+
+@pytest.mark.parametrize(
+    ("size", "good"),
+    [(1_990_000, True), (2 * 2**20, True), (1_700_000, False), (2_400_000, False)],
+)
+def test_a_known_size_is_checked(place, size, good):
+    weights.register(KnownCheckpoint("snap_two", "snap", (), drive_id="TWO", megabytes=2))
+    (place / "x.pth").write_bytes(b"\x80\x02" + bytes(size - 2))
+    if good:
+        weights.add("snap_two", place / "x.pth")
+    else:
+        with pytest.raises(UserError, match="but the released file 2 MB"):
+            weights.add("snap_two", place / "x.pth")
 
 
 def test_a_failed_download_says_how_else():
@@ -154,7 +184,7 @@ class TestCommands:
         return call
 
     def test_add_then_path_then_list(self, call, file):
-        assert "by hand" in call("list", "--system", "snap").output
+        assert "fetchable" in call("list", "--system", "snap").output
         assert SHA256 in call("add", "snap_voc", file).output
         stored = weights.resolve("snap_voc", "snap").path
         assert call("path", "snap_voc").output.strip() == str(stored)
@@ -173,5 +203,6 @@ class TestCommands:
             call("path", "cut_sbd").exception
         )
         assert "did you mean 'cut_sbd'" in str(call("path", "cut_sbb").exception)
-        assert "Download snap.pth" in str(call("download", "snap_voc").exception)
+        failed = str(call("download", "snap_voc").exception)
+        assert "download it from https://drive.google.com/file/d/ID/view" in failed
         assert "did you mean 'snap'" in str(call("list", "--system", "snip").exception)

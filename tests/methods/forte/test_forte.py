@@ -122,5 +122,6 @@ def test_a_checkpoint_of_another_system_is_refused(tmp_path, monkeypatch):
     torch.save({"backbone.weight": torch.ones(3)}, tmp_path / "w.pth")
     with pytest.raises(UserError, match=r"(?s)does not fit ForteNet.*another architecture"):
         Forte(str(tmp_path / "w.pth"))
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # Google is not asked
     with pytest.raises(UserError, match=r"drive\.google\.com.*weights add forte_r50 FILE"):
         Forte("forte_r50")

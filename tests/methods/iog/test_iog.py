@@ -129,7 +129,7 @@ def test_eight_bits_take_255_levels_only(checkpoint, disc):
 
 
 @pytest.mark.slow
-def test_what_does_not_fit_is_refused(checkpoint, disc, tmp_path):
+def test_what_does_not_fit_is_refused(checkpoint, disc, tmp_path, monkeypatch):
     weights = checkpoint(IOGNet)
     with pytest.raises(UserError, match="protocol=released needs a network with 512-pixel sides"):
         IOG(weights, protocol="released", device="cpu")
@@ -144,6 +144,7 @@ def test_what_does_not_fit_is_refused(checkpoint, disc, tmp_path):
         IOG(str(tmp_path / "other.pth"))
     with pytest.raises(UserError, match="did you mean 'IOG_PASCAL'"):
         IOG("IOG_PASCALL")
+    monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")  # Google is not asked
     with pytest.raises(UserError, match="isegbench weights add IOG_PASCAL_SBD FILE"):
         IOG("IOG_PASCAL_SBD")
     method = IOG(checkpoint(IOGNet), device="cpu")

@@ -215,3 +215,24 @@ def test_named_classes_of_the_release_become_placeholders(tmp_path):
     assert checkpoint["config"]["depth"] == 3
     with pytest.raises(UserError, match="would be called"):
         load_checkpoint(path, unread="another.")
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: torch.empty(3, device="meta"), "meta device"),
+        (lambda: nn.Parameter(torch.empty(3, device="meta")), "meta device"),
+        (lambda: torch.eye(3).to_sparse(), "sparse or quantized"),
+        (lambda: torch.eye(3).to_sparse_csr(), "sparse or quantized"),
+        (lambda: torch.ones(1).expand(10**12), "the file holds fewer"),
+        (lambda: torch.full((3,), float("nan"), dtype=torch.complex64), "not finite"),
+        (lambda: torch.tensor([1.0, float("inf")], dtype=torch.float16), "not finite"),
+    ],
+)
+@pytest.mark.parametrize("place", [lambda t: {"a": t}, lambda t: {"state_dict": {"a": t}}])
+def test_tensors_that_cannot_be_used_are_refused(tmp_path, make, message, place):
+    torch.save(place(make()), tmp_path / "w.pth")
+    with pytest.raises(UserError, match=message):
+        load_checkpoint(tmp_path / "w.pth")

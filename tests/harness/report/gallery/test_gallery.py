@@ -1,6 +1,6 @@
 """The gallery: which instances are chosen, and the pictures that come of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
@@ -10,11 +10,13 @@ from typer.testing import CliRunner
 
 from isegbench.harness.cli import app
 from isegbench.harness.errors import UserError
+from isegbench.harness.method import Method, Session
 from isegbench.harness.report.gallery.contact_sheet import Tile, draw_sheet
 from isegbench.harness.report.gallery.gallery import choose, draw_pictures
 from isegbench.harness.report.gallery.trace_picture import MARKS
 from isegbench.harness.report.results.runs import load_run
 from isegbench.harness.types import Click
+from isegbench.methods.baselines.nearest_click import NearestClick
 
 
 @pytest.fixture
@@ -126,3 +128,37 @@ def test_pictures_for_the_page(real_run: Path, tmp_path: Path) -> None:
     ((dataset, instance),) = drawn
     found = {path.name for path in (tmp_path / "report" / "traces").iterdir()}
     assert found == {f"{dataset}__{instance}__{name}.png" for name in ("nearest-click", "empty")}
+
+
+class Dead(Method):
+    def predict(self, sessions: Sequence[Session]) -> list[np.ndarray]:
+        raise ValueError("dead")
+
+
+class DeadOnFirst(NearestClick):
+    """Fails on the data set's first image, at once."""
+
+    def predict_one(self, session: Session) -> np.ndarray:
+        if session.shape == (30, 40):
+            raise ValueError("dead on this one")
+        return super().predict_one(session)
+
+
+@pytest.mark.parametrize("broken", ["Dead", "DeadOnFirst"])
+def test_pictures_although_the_first_method_failed(tmp_path: Path, broken: str) -> None:
+    for name, size in (("a", (30, 40)), ("b", (40, 30))):
+        for folder in ("images", "masks"):
+            (tmp_path / "set" / folder).mkdir(parents=True, exist_ok=True)
+            picture = np.zeros((*size, 3), np.uint8)
+            picture[10:20, 10:20] = 255
+            cv2.imwrite(str(tmp_path / "set" / folder / f"{name}.png"), picture)
+    out = tmp_path / "run"
+    methods = [f"{__file__}:{broken}", "nearest-click", "empty"]
+    command = ["run", *(part for name in methods for part in ("--method", name))]
+    command += ["--dataset", f"folder:{tmp_path / 'set'}", "--clicks", "3", "--out", str(out)]
+    CliRunner().invoke(app, command)
+    done = CliRunner().invoke(app, ["report", str(out), "--pictures", "2"])
+    assert done.exit_code == 0, done.output
+    pictures = [path.name for path in (out / "report" / "traces").iterdir()]
+    for name in ("nearest-click", "empty"):
+        assert sum(f"__{name}" in picture for picture in pictures) == 2
