@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from rich.console import Console
@@ -62,7 +62,8 @@ def _parameter(name: str, description: str | None) -> inspect.Parameter:
     if field.annotation is bool:
         flag = typer.Option(f"--{name.replace('_', '-')}", help=text)
         return _keyword(option, Annotated[bool, flag], False)
-    kind = list[str] if name in _REPEATED else _plain(field.annotation)
+    several = get_origin(field.annotation) in (list, tuple)
+    kind = list[str] if several else _plain(field.annotation)
     shown = typer.Option(metavar=_METAVARS.get(name), help=text)
     return _keyword(option, Annotated[kind | None, shown], None)
 
