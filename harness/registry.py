@@ -27,6 +27,8 @@ _FILE = re.compile(
 
 _log = logging.getLogger(__name__)
 _OURS = "isegbench"
+#: Where a module from a user's file keeps the source that it was made from.
+_SOURCE = "__isegbench_source__"
 #: What importing somebody's module may raise; Ctrl-C is not among it.
 _ANY_FAILURE = (Exception, SystemExit)
 
@@ -273,7 +275,7 @@ class Registry(Generic[T]):
             self._report(self._plugin, f"{said}; the first is kept")
             return
         self._factories[name] = factory
-        self._plugin_of.setdefault(name, self._plugin)
+        self._plugin_of[name] = self._plugin
 
     def _fill(self) -> None:
         if self._filled:
@@ -334,21 +336,29 @@ def _not_a(what: str, found: type, base: type) -> str:
 def load_module(path: Path) -> Any:
     """Import a user's own file. Raises UserError when it is missing or fails to import.
 
-    The module's name is derived from the path, so that two files of one name stay apart.
+    The module's name is derived from the path, so that two files of one name stay apart. A file
+    that has changed since is imported again.
     """
     resolved = path.expanduser().resolve()
     if not resolved.is_file():
         raise UserError(f"{path}: no such file")
     name = f"isegbench_user_{zlib.crc32(str(resolved).encode()):08x}_{resolved.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
+    try:
+        source = resolved.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    loaded = sys.modules.get(name)
+    if loaded is not None and vars(loaded).get(_SOURCE) == source:
+        return loaded
     spec = importlib.util.spec_from_file_location(name, resolved)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} cannot be imported as Python")
     module = importlib.util.module_from_spec(spec)
+    vars(module)[_SOURCE] = source
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader: its cached bytecode may be of another version of this second.
+        exec(compile(source, str(resolved), "exec"), vars(module))
     except Exception as error:
         del sys.modules[name]
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error

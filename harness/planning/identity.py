@@ -38,7 +38,8 @@ def identity_of(found: Resolved[Any], built: Any) -> Identity:
     else:
         known |= {"name": name}
         description.modules.add(module)
-    return Identity(**known, **_sources(description.modules, file.parent if file else Path.cwd()))
+    known |= _sources(description.modules, file.parent if file else Path.cwd())
+    return Identity(**known)
 
 
 def _sources(modules: set[str], folder: Path) -> dict[str, dict[str, str]]:

@@ -130,8 +130,9 @@ def _identities(
     for name in was:
         if isinstance(was[name], dict):
             for key in sorted(was[name].keys() | now[name].keys()):
-                values = (_short(side[name].get(key, "none")) for side in (was, now))
-                yield Difference(f"{prefix}{name[:-1]} {key}", *values, method, code=True)
+                one_value, other_value = (side[name].get(key, "none") for side in (was, now))
+                what = f"{prefix}{name[:-1]} {key}"
+                yield Difference(what, _short(one_value), _short(other_value), method, code=True)
         else:
             yield Difference(prefix + name, _short(was[name]), _short(now[name]), method, code=True)
 

@@ -11,7 +11,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ..errors import UserError
@@ -312,10 +311,8 @@ def remove_traces(directory: Path, methods: Sequence[str]) -> None:
     files = trace_files(directory)
     if files:
         table = _read(files)
-        names = table["method"].cast(pa.string())
-        _write(
-            Path(directory) / "traces", table.filter(pc.invert(pc.is_in(names, pa.array(methods))))
-        )
+        left = ~table["method"].to_pandas().isin(list(methods)).to_numpy()
+        _write(Path(directory) / "traces", table.filter(pa.array(left)))
         for path in files:
             path.unlink()
 
@@ -337,8 +334,8 @@ def _read(paths: list[Path], columns: list[str] | None = None) -> pa.Table:
     for path in paths:
         try:
             tables.append(_read_one(path, columns))
-        except FileNotFoundError:
-            raise
+        except FileNotFoundError as error:
+            raise FileNotFoundError(error.errno, "no such file", str(path)) from error
         except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
             raise UserError(_unreadable(path, error)) from error
     if not tables:

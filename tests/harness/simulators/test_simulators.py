@@ -145,6 +145,6 @@ def test_jitter_displaces_within_its_radius_and_the_image(name):
 
 
 def test_jitter_must_be_a_distance():
-    for bad in ("-1", "wide", "nan"):
+    for bad in ("-1", "wide", "nan", "inf", "1e9", [1]):
         with pytest.raises(UserError, match="jitter="):
-            plan_simulator(f"largest-error:jitter={bad}")
+            plan_simulator({"name": "largest-error", "jitter": bad})
