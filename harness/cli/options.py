@@ -82,7 +82,16 @@ def _plain(annotation: Any) -> Any:
 def say_stopped(console: Console, kept: str) -> None:
     """After Ctrl-C: what is kept, and the command that goes on from there."""
     # To be copied from where it stands: unbroken, and not read as rich's markup.
-    again = shlex.join(["isegbench", *sys.argv[1:]])
+    again = shlex.join(["isegbench", *_without_redo(sys.argv[1:])])
     console.print(
         f"\nStopped. {kept} To go on:\n  {again}", soft_wrap=True, markup=False, highlight=False
     )
+
+
+def _without_redo(arguments: list[str]) -> list[str]:
+    """The arguments without `--redo METHOD`, which would begin that method once more."""
+    return [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        if "--redo" not in (before, argument) and not argument.startswith("--redo=")
+    ]

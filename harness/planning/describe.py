@@ -38,8 +38,12 @@ class Description:
 
     def short(self, value: Any) -> Any:
         """A value as JSON: itself where it is short, else a hash."""
-        described = self._of(value, 0)
-        text = json.dumps(described, sort_keys=True)
+        try:
+            described = self._of(value, 0)
+            text = json.dumps(described, sort_keys=True)
+        except Exception:
+            # Somebody's object, whose methods may raise anything.
+            return self._type(value)
         return described if len(text) <= _CHARACTERS else _hashed(text.encode())
 
     def _of(self, value: Any, depth: int) -> Any:

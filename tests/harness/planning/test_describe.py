@@ -19,6 +19,11 @@ class Inner:
     size: float
 
 
+class Hostile:
+    def state_dict(self):
+        raise RuntimeError("not now")
+
+
 def double(value):
     return 2 * value
 
@@ -55,6 +60,7 @@ def test_a_description_follows_the_value(make):
 
 def test_what_cannot_be_described_is_named_by_its_type():
     assert Description().short(object()) == "object"
+    assert Description().short(Hostile()) == "Hostile"
     itself = []
     itself.append(itself)
     assert Description().short(itself) == Description().short(itself)

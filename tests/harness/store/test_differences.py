@@ -17,7 +17,9 @@ from isegbench.harness.store.manifest import (
 )
 
 
-def manifest(code="1" * 64, commit="abc", scale=1, content="f", methods=("m",), **others):
+def manifest(
+    code="1" * 64, commit: str | None = "abc", scale=1, content="f", methods=("m",), **others
+):
     identity = Identity(name="M", files={"m.py": code}, parameters={"scale": scale})
     held = Content(compared="sha256", files=2, bytes=9, fingerprint=content)
     return Manifest(
