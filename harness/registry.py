@@ -3,6 +3,7 @@
 import importlib
 import importlib.util
 import inspect
+import logging
 import re
 import sys
 import zlib
@@ -23,6 +24,13 @@ _FILE = re.compile(
     r"(?![\w-]+:[\w-]+=)(?P<path>.+?\.py):(?P<attribute>[A-Za-z_]\w*)(?::(?P<rest>.*))?$",
     re.DOTALL,
 )
+
+_log = logging.getLogger(__name__)
+_OURS = "isegbench"
+#: Where a module from a user's file keeps the source that it was made from.
+_SOURCE = "__isegbench_source__"
+#: What importing somebody's module may raise; Ctrl-C is not among it.
+_ANY_FAILURE = (Exception, SystemExit)
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,8 @@ class Spec:
             raise UserError(f'{given!r}: a table needs a name = "..."')
         spec = cls.parse(values.pop("name"))
         label = values.pop("label", None)
+        if label is not None and not (isinstance(label, str) and label.strip()):
+            raise UserError(f'{given!r}: label = {label!r}: must be text, such as "mine"')
         params = {key.replace("-", "_"): value for key, value in values.items()}
         return cls(spec.name, spec.positional, spec.params | params, label)
 
@@ -113,12 +123,15 @@ class Resolved(Generic[T]):
     """What a request stands for.
 
     label: its name in traces and tables. spec: the text from which the same can be built again;
-    of a class or an object only its name. build: builds it, on any machine.
+    of a class or an object only its name. build: builds it, on any machine. made_by: the class or
+    function that builds it, with the parameters `given`; None for an object.
     """
 
     label: str
     spec: str
     build: Callable[[], T]
+    made_by: Callable[..., T] | None = None
+    given: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,11 @@ class Recipe(Generic[T]):
     kind: str
     base: type[T]
     context: dict[str, Any]
+
+    def given(self) -> dict[str, Any]:
+        """The parameters that the spec gives, converted. Raises UserError as `bind` does."""
+        bound = bind(f"{self.kind} {self.spec.name}", self.factory, self.spec, self.context)
+        return {name: value for name, value in bound.items() if name not in self.context}
 
     def __call__(self) -> T:
         built = build_with(self.factory, self.spec, self.kind, self.context)
@@ -148,6 +166,9 @@ class Registry(Generic[T]):
         self.group = group
         self._factories: dict[str, Callable[..., T] | str] = {}
         self._filled = False
+        #: The entry point whose names are being added, and who added each name.
+        self._plugin: str | None = None
+        self._plugin_of: dict[str, str | None] = {}
 
     def register(self, name: str) -> Callable[[Callable[..., T]], Callable[..., T]]:
         """Decorator that gives a class or function a name. Raises UserError if it is taken."""
@@ -168,9 +189,12 @@ class Registry(Generic[T]):
         return sorted(self._factories)
 
     def items(self) -> Iterator[tuple[str, Callable[..., T]]]:
-        """(name, factory) of everything registered, by name."""
+        """(name, factory) of everything registered that can be imported, by name."""
         for name in self.names():
-            yield name, self.factory(name)
+            try:
+                yield name, self.factory(name)
+            except UserError as error:
+                self.leave_out(name, error)
 
     def factory(self, name: str) -> Callable[..., T]:
         """The factory called `name`, or the attribute that `path/to/file.py:Attribute` names."""
@@ -179,9 +203,25 @@ class Registry(Generic[T]):
         factory = self.target(name)
         if isinstance(factory, str):
             module, _, attribute = factory.partition(":")
-            factory = getattr(importlib.import_module(module), attribute)
+            try:
+                factory = getattr(importlib.import_module(module), attribute)
+            except _ANY_FAILURE as error:
+                raise UserError(
+                    f"{self.kind} {name!r} cannot be imported from {factory}: {_reason(error)}"
+                ) from error
             self._factories[name] = factory
         return factory
+
+    def leave_out(self, name: str, problem: UserError) -> None:
+        """Forget a name that cannot be imported; a warning says so, once.
+
+        problem: raised again where the name is isegbench's own.
+        """
+        plugin = self._plugin_of.get(name)
+        if plugin is None or plugin.startswith(f"{_OURS}:"):
+            raise problem
+        self._report(plugin, str(problem))
+        del self._factories[name]
 
     def target(self, name: str) -> Callable[..., T] | str:
         """The factory called `name`, or `module:attribute` where that is not imported yet."""
@@ -210,34 +250,57 @@ class Registry(Generic[T]):
         if isinstance(given, (Spec, str, dict)):
             spec = Spec.of(given)
             recipe = Recipe(self.factory(spec.name), spec, self.kind, base, context)
-            return Resolved(spec.label or str(spec), spec.full, recipe)
+            label = spec.label or str(spec)
+            return Resolved(label, spec.full, recipe, recipe.factory, recipe.given())
         if isinstance(given, type):
             name = given.__name__
             build: Callable[[], T] = given
+            made_by = given
             if not issubclass(given, base):
                 raise UserError(_not_a(f"{self.kind} {name}", given, base))
         elif isinstance(given, base):
             name = getattr(given, "name", None) or type(given).__name__
             build = partial(_same, given)
+            made_by = None
         else:
             raise UserError(f"{given!r} is not a {self.kind}: give a name, a class or an object")
-        return Resolved(name, name, build)
+        return Resolved(name, name, build, made_by)
 
     def _add(self, name: str, factory: Callable[..., T] | str) -> None:
         known = self._factories.get(name)
         if known is not None and known != factory:
-            raise UserError(f"two {self.kind}s are called {name!r}: {known} and {factory}")
+            said = f"two {self.kind}s are called {name!r}: {known} and {factory}"
+            if self._plugin is None:
+                raise UserError(said)
+            self._report(self._plugin, f"{said}; the first is kept")
+            return
         self._factories[name] = factory
+        self._plugin_of[name] = self._plugin
 
     def _fill(self) -> None:
         if self._filled:
             return
         self._filled = True
-        for point in entry_points(group=self.group):
-            if point.attr:
-                self._add(point.name, point.value)
-            else:
-                importlib.import_module(point.module)
+        points = [(_distribution(point), point) for point in entry_points(group=self.group)]
+        # What comes first keeps its name: isegbench's own.
+        for package, point in sorted(points, key=lambda pair: (pair[0] != _OURS, pair[0])):
+            before = dict(self._factories)
+            self._plugin = f"{package}: {self.group}: {point.name} = {point.value}"
+            try:
+                if point.attr:
+                    self._add(point.name, point.value)
+                else:
+                    importlib.import_module(point.module)
+            except _ANY_FAILURE as error:
+                if package == _OURS:
+                    raise
+                self._factories = before
+                self._report(self._plugin, _reason(error))
+            finally:
+                self._plugin = None
+
+    def _report(self, plugin: str, reason: str) -> None:
+        _log.warning("isegbench: a plug-in is left out (%s): %s", plugin, reason)
 
     def _from_file(self, name: str) -> Callable[..., T]:
         path, _, attribute = name.rpartition(":")
@@ -246,6 +309,14 @@ class Registry(Generic[T]):
             found = [n for n, v in vars(module).items() if inspect.isclass(v)]
             raise UserError(f"{path} has no {attribute!r}: {nearest(attribute, found)}")
         return getattr(module, attribute)
+
+
+def _distribution(point: Any) -> str:
+    return getattr(getattr(point, "dist", None), "name", None) or "unknown package"
+
+
+def _reason(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
 
 
 def _same(built: T) -> T:
@@ -265,21 +336,29 @@ def _not_a(what: str, found: type, base: type) -> str:
 def load_module(path: Path) -> Any:
     """Import a user's own file. Raises UserError when it is missing or fails to import.
 
-    The module's name is derived from the path, so that two files of one name stay apart.
+    The module's name is derived from the path, so that two files of one name stay apart. A file
+    that has changed since is imported again.
     """
     resolved = path.expanduser().resolve()
     if not resolved.is_file():
         raise UserError(f"{path}: no such file")
     name = f"isegbench_user_{zlib.crc32(str(resolved).encode()):08x}_{resolved.stem}"
-    if name in sys.modules:
-        return sys.modules[name]
+    try:
+        source = resolved.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror or error}") from error
+    loaded = sys.modules.get(name)
+    if loaded is not None and vars(loaded).get(_SOURCE) == source:
+        return loaded
     spec = importlib.util.spec_from_file_location(name, resolved)
     if spec is None or spec.loader is None:
         raise UserError(f"{path} cannot be imported as Python")
     module = importlib.util.module_from_spec(spec)
+    vars(module)[_SOURCE] = source
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        # Not by the loader: its cached bytecode may be of another version of this second.
+        exec(compile(source, str(resolved), "exec"), vars(module))
     except Exception as error:
         del sys.modules[name]
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error

@@ -16,7 +16,7 @@ from typer.core import TyperGroup
 from isegbench.harness import registry
 from isegbench.harness.cli import app
 from isegbench.harness.planning.config import make_config, read_config
-from isegbench.harness.planning.plan import build_simulator
+from isegbench.harness.planning.plan import plan_simulator
 from isegbench.harness.registry import Spec
 from isegbench.harness.store.traces import BOUNDARY_IOU, SCHEMA, read_traces
 
@@ -88,7 +88,7 @@ def check_names(given: dict) -> None:
                 registry.bind(text, factory, spec, {"data_root": None})
     simulator = given.get("simulator")
     if simulator and ".py:" not in simulator and not simulator.startswith("replay"):
-        build_simulator(simulator)
+        plan_simulator(simulator)
 
 
 def test_there_are_commands_to_check():

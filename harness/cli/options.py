@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 from rich.console import Console
@@ -62,7 +62,8 @@ def _parameter(name: str, description: str | None) -> inspect.Parameter:
     if field.annotation is bool:
         flag = typer.Option(f"--{name.replace('_', '-')}", help=text)
         return _keyword(option, Annotated[bool, flag], False)
-    kind = list[str] if name in _REPEATED else _plain(field.annotation)
+    several = get_origin(field.annotation) in (list, tuple)
+    kind = list[str] if several else _plain(field.annotation)
     shown = typer.Option(metavar=_METAVARS.get(name), help=text)
     return _keyword(option, Annotated[kind | None, shown], None)
 
@@ -81,7 +82,16 @@ def _plain(annotation: Any) -> Any:
 def say_stopped(console: Console, kept: str) -> None:
     """After Ctrl-C: what is kept, and the command that goes on from there."""
     # To be copied from where it stands: unbroken, and not read as rich's markup.
-    again = shlex.join(["isegbench", *sys.argv[1:]])
+    again = shlex.join(["isegbench", *_without_redo(sys.argv[1:])])
     console.print(
         f"\nStopped. {kept} To go on:\n  {again}", soft_wrap=True, markup=False, highlight=False
     )
+
+
+def _without_redo(arguments: list[str]) -> list[str]:
+    """The arguments without `--redo METHOD`, which would begin that method once more."""
+    return [
+        argument
+        for before, argument in zip(["", *arguments], arguments, strict=False)
+        if "--redo" not in (before, argument) and not argument.startswith("--redo=")
+    ]

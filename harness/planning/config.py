@@ -4,9 +4,17 @@ import inspect
 import re
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, TypeVar, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ByteSize, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ByteSize,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from ..errors import UserError, nearest
@@ -41,17 +49,21 @@ class RunConfig(BaseModel):
         description="name, name, name:key=value,... or a part: davis[0:10]. Repeatable.",
     )
     simulator: Named = Field("largest-error", description="Who clicks; default {default}.")
-    clicks: int = Field(20, ge=1, description="Clicks an instance gets; default {default}.")
+    clicks: int = Field(
+        20, ge=1, lt=2**31, description="Clicks an instance gets; default {default}."
+    )
     stop_at: float | None = Field(
         None, gt=0, le=1, description="End a trace once it reaches this IoU."
     )
-    seed: int = Field(0, ge=0, description="The first seed; default {default}.")
-    seeds: int = Field(1, ge=1, description="How many seeds; default {default}.")
+    seed: int = Field(0, ge=0, lt=2**62, description="The first seed; default {default}.")
+    seeds: int = Field(1, ge=1, lt=2**31, description="How many seeds; default {default}.")
     executor: Literal["inline", "ray"] = Field(
         "inline", description="Where to compute; default {default}."
     )
     workers: int | None = Field(None, ge=1, description="Ray workers; default all cores.")
-    gpus_per_worker: float = Field(0, ge=0, description="GPU share of a Ray worker, such as 0.25.")
+    gpus_per_worker: float = Field(
+        0, ge=0, allow_inf_nan=False, description="GPU share of a Ray worker, such as 0.25."
+    )
     ray_address: str | None = Field(
         None, description="A running Ray cluster; default this machine."
     )
@@ -66,8 +78,16 @@ class RunConfig(BaseModel):
     instances: Path | None = Field(
         None, description="A file with the names of instances, one a line."
     )
-    time_limit: float | None = Field(None, gt=0, description="Seconds a prediction may take.")
+    time_limit: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Seconds a prediction may take."
+    )
     retry_failures: bool = Field(False, description="Compute failed traces again.")
+    redo: tuple[str, ...] = Field(
+        (), description="Compute this method of a run again; its traces are removed. Repeatable."
+    )
+    keep: bool = Field(
+        False, description="Resume though code or data differ; the manifest records what does."
+    )
     boundary_iou: bool = Field(False, description="Score boundary IoU after every click too.")
     save_masks: bool = Field(
         False, description="Keep every trace's last mask: COCO JSON in DIR/masks."
@@ -83,7 +103,16 @@ class RunConfig(BaseModel):
             if name in type(self).model_fields
         }
 
-    @field_validator("methods", "datasets", mode="before")
+    @field_validator("*", mode="before")
+    @classmethod
+    def _true_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
+        kinds = get_args(cls.model_fields[str(info.field_name)].annotation)
+        kinds = kinds or (cls.model_fields[str(info.field_name)].annotation,)
+        if isinstance(value, bool) and {int, float} & set(kinds):
+            raise ValueError("must be a number")
+        return value
+
+    @field_validator("methods", "datasets", "redo", mode="before")
     @classmethod
     def _one_or_more(cls, value: Any) -> Any:
         if isinstance(value, (list, tuple)):

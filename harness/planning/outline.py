@@ -13,6 +13,7 @@ from copy import deepcopy
 from functools import cache
 from typing import Any
 
+from ..errors import UserError
 from ..registry import Registry
 
 #: The class attributes that an outline has.
@@ -22,10 +23,13 @@ _SHOWN = {"opening", "paper"}
 def outlines(registry: Registry[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
     """(name, outline) of everything registered, by name; itself where it is imported already.
 
-    What cannot be read from its source is imported.
+    What cannot be read from its source is imported; what cannot be imported either is left out.
     """
     for name in registry.names():
-        yield name, outline(registry, name)
+        try:
+            yield name, outline(registry, name)
+        except UserError as error:
+            registry.leave_out(name, error)
 
 
 def outline(registry: Registry[Any], name: str) -> Callable[..., Any]:

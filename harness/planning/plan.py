@@ -19,9 +19,11 @@ from ..registry import Spec
 from ..simulator import Simulator
 from ..simulators.jitter import Jittered
 from ..simulators.openings import OPENINGS
-from ..store.manifest import DatasetEntry, MethodEntry, Protocol, WeightsRecord
+from ..store.manifest import DatasetEntry, Identity, MethodEntry, Protocol, WeightsRecord
 from ..types import InstanceRef
 from .config import Named, RunConfig, read_resources
+from .content import content_of
+from .identity import identity_of
 from .resources import Resources
 
 T = TypeVar("T")
@@ -49,11 +51,28 @@ class MethodPlan:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """A data set to score: its name in traces and the instances chosen, in order."""
+    """A data set to score: its name in traces and the instances chosen, in order.
+
+    everything: all instances that the data set holds.
+    """
 
     name: str
     refs: Sequence[InstanceRef]
     entry: DatasetEntry
+    everything: Sequence[InstanceRef]
+
+    def described(self) -> DatasetEntry:
+        """The entry with the fingerprint of all images and masks, which this reads."""
+        return self.entry.model_copy(update={"content": content_of(self.everything)})
+
+
+@dataclass(frozen=True)
+class SimulatorPlan:
+    """Who clicks: the name in traces, the simulator, and what it is made of."""
+
+    name: str
+    built: Simulator
+    identity: Identity
 
 
 @dataclass(frozen=True)
@@ -101,8 +120,7 @@ class Plan:
 
     methods: list[MethodPlan]
     datasets: list[DatasetPlan]
-    simulator_name: str
-    simulator: Simulator
+    simulator: SimulatorPlan
     protocol: Protocol
     settings: Settings
 
@@ -112,10 +130,11 @@ class Plan:
         for method in self.methods:
             for dataset in self.datasets:
                 for seed in range(self.protocol.seed, self.protocol.seed + self.protocol.seeds):
-                    key = (method.name, dataset.name, self.simulator_name, seed)
+                    key = (method.name, dataset.name, self.simulator.name, seed)
                     left = [ref for ref in dataset.refs if (*key, ref.name) not in done]
                     if left:
-                        named = (self.simulator_name, self.simulator, seed, dataset.name)
+                        who = (self.simulator.name, self.simulator.built)
+                        named = (*who, seed, dataset.name)
                         jobs.append(Job(method, *named, left, self.settings))
         return jobs
 
@@ -127,7 +146,7 @@ class Plan:
 
 def make_plan(config: RunConfig) -> Plan:
     """Build everything a run needs. Raises UserError for whatever cannot be built or found."""
-    simulator_name, simulator = build_simulator(config.simulator)
+    simulator = plan_simulator(config.simulator)
     methods = [plan_method(named) for named in config.methods]
     several = len(config.datasets) > 1
     selection = Selection(**config.fields_of(Selection), several=several)
@@ -146,10 +165,10 @@ def make_plan(config: RunConfig) -> Plan:
                 f"method {method.name} opens with {len(OPENINGS[opening])} clicks ({opening}), "
                 f"more than the budget: raise clicks = {config.clicks}"
             )
-    shared: dict[str, Any] = config.fields_of(Protocol) | {"simulator": simulator_name}
+    shared: dict[str, Any] = config.fields_of(Protocol) | {"simulator": simulator.name}
     protocol = Protocol(**shared)
     settings = Settings(**config.fields_of(Settings))
-    return Plan(methods, datasets, simulator_name, simulator, protocol, settings)
+    return Plan(methods, datasets, simulator, protocol, settings)
 
 
 def plan_method(named: Named) -> MethodPlan:
@@ -164,6 +183,7 @@ def plan_method(named: Named) -> MethodPlan:
     found = registry.methods.resolve(named, Method)
     built = found.build()
     entry = describe_method(built, found.spec)
+    entry.identity = identity_of(found, built)
     return MethodPlan(found.label, found.build, built, entry, resources)
 
 
@@ -188,8 +208,8 @@ def checkpoints(method: Method) -> tuple[Checkpoint, ...]:
     return used if isinstance(used, tuple) else () if used is None else (used,)
 
 
-def build_simulator(named: Named) -> tuple[str, Simulator]:
-    """A simulator and its name; any one may be given `jitter=PIXELS` besides its own keys."""
+def plan_simulator(named: Named) -> SimulatorPlan:
+    """Build and identify a simulator; any one may be given `jitter=PIXELS` besides its own keys."""
     jitter = None
     if isinstance(named, (str, dict)):
         asked = Spec.of(named)
@@ -199,12 +219,14 @@ def build_simulator(named: Named) -> tuple[str, Simulator]:
         named = replace(asked, params=own, label=label)
     found = registry.simulators.resolve(named, Simulator)
     simulator = found.build()
+    identity = identity_of(found, simulator)
     if jitter is not None:
         try:
             simulator = Jittered(simulator, float(jitter))
-        except ValueError:
+        except (TypeError, ValueError):
             raise UserError(f"simulator {found.label}: jitter={jitter!r} is not a number") from None
-    return found.label, simulator
+        identity.parameters["jitter"] = float(jitter)
+    return SimulatorPlan(found.label, simulator, identity)
 
 
 def plan_dataset(named: Named, wanted: Selection = EVERYTHING) -> DatasetPlan:
@@ -238,8 +260,9 @@ def plan_dataset(named: Named, wanted: Selection = EVERYTHING) -> DatasetPlan:
         planned=len(refs),
         subset=", ".join(subset) or "all",
         published=dataset.expected[1] if dataset.expected else None,
+        identity=identity_of(found, dataset),
     )
-    return DatasetPlan(name, refs, entry)
+    return DatasetPlan(name, refs, entry, everything)
 
 
 def _named_instances(

@@ -9,19 +9,23 @@ from ..errors import UserError
 from ..simulator import Simulator
 from ..types import Click, Instance
 
+#: Pixels that a click may be displaced by; a list of all places within them is kept.
+MOST = 1000
+
 
 class Jittered(Simulator):
     """Displaces every click of another simulator, openings included.
 
     A click lands on a pixel drawn uniformly from those within `radius` pixels (Euclidean) of
     the intended pixel, inside the image. Its kind does not change, even where it now
-    falls on the wrong side of a boundary. Raises UserError for a negative radius.
+    falls on the wrong side of a boundary. Raises UserError for a radius outside 0 to MOST pixels.
     """
 
     def __init__(self, simulator: Simulator, radius: float) -> None:
-        if not radius >= 0:
-            raise UserError(f"jitter={radius}: must be a number of pixels, 0 or more")
+        if not 0 <= radius <= MOST:
+            raise UserError(f"jitter={radius}: must be a number of pixels from 0 to {MOST}")
         self.simulator = simulator
+        self.radius = radius
         reach = int(radius)
         dy, dx = np.mgrid[-reach : reach + 1, -reach : reach + 1]
         near = dy * dy + dx * dx <= radius * radius

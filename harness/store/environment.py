@@ -5,6 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
+from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ _PACKAGES = (
     *("numpy", "scipy", "scikit-image", "opencv-python-headless", "torch", "torchvision"),
     *("pandas", "pyarrow", "pycocotools", "ray", "PyMaxflow"),
 )
+
+#: Where the package's files lie in its checkout.
+_ROOMS = ("harness", "methods", "datasets", "src")
 
 
 def package_version() -> str:
@@ -46,16 +50,19 @@ def hardware() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """The git commit of the checkout this package runs from, `+` when it has changes; or None."""
+    """The git commit of the checkout this package runs from, or None.
+
+    Where the package's files have changes: `+` and the beginning of the changes' sha256.
+    """
     root = Path(__file__).resolve().parents[2]
     try:
         if Path(_git(root, "rev-parse", "--show-toplevel")) != root:
             return None  # the repository of a user, in which an installed package lies
         head = _git(root, "rev-parse", "HEAD")
-        changed = _git(root, "status", "--porcelain", "--untracked-files=no")
+        changes = _git(root, "diff", "HEAD", "--", *_ROOMS)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return head + ("+" if changed else "")
+    return f"{head}+{sha256(changes.encode()).hexdigest()[:8]}" if changes else head
 
 
 def command() -> str:
@@ -64,8 +71,8 @@ def command() -> str:
 
 
 def _git(root: Path, *args: str) -> str:
-    done = subprocess.run(["git", *args], cwd=root, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+    done = subprocess.run(["git", *args], cwd=root, check=True, capture_output=True)
+    return done.stdout.decode("utf-8", "replace").strip()
 
 
 def _processor() -> str:

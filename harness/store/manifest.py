@@ -35,6 +35,37 @@ class WeightsRecord(_Record):
         )
 
 
+class Identity(_Record):
+    """What a method, data set or simulator is made of: another one is another thing to score.
+
+    name: the qualified name of the class or function. package: the installed package that it is
+    from, with its version (isegbench's own is in the manifest once); None for a file of the
+    user's. files: sha256 of that file, and of the local modules that it imports, by path from its
+    folder. packages: the versions of the installed packages that these import. code: sha256 of
+    the compiled class where it has no file, as in a notebook. parameters: what it was built with.
+    """
+
+    name: str
+    package: str | None = None
+    files: dict[str, str] = {}
+    packages: dict[str, str] = {}
+    code: str | None = None
+    parameters: dict[str, Any] = {}
+
+
+class Content(_Record):
+    """What the images and masks of a data set hold, all instances in order, as one sha256.
+
+    compared: what went into it: "sha256" of all bytes, or "size and mtime" of each file, where the
+    files are too large to be read.
+    """
+
+    compared: str
+    files: int
+    bytes: int
+    fingerprint: str
+
+
 class MethodEntry(_Record):
     """One method of the run; the key in `Manifest.methods` is its name in the traces."""
 
@@ -46,6 +77,7 @@ class MethodEntry(_Record):
     paper: Paper | None = None
     departures: list[str] = []
     weights: WeightsRecord | None = None
+    identity: Identity | None = None
 
 
 class DatasetEntry(_Record):
@@ -62,6 +94,8 @@ class DatasetEntry(_Record):
     planned: int
     subset: str = "all"
     published: int | None = None
+    identity: Identity | None = None
+    content: Content | None = None
 
 
 class Protocol(_Record):
@@ -94,8 +128,15 @@ class Invocation(_Record):
     data_root: str | None = None
 
 
+class Accepted(_Record):
+    """What differed when the run was resumed all the same: `--keep`, or nothing was recorded."""
+
+    time: str
+    differences: list[str]
+
+
 class Manifest(_Record):
-    """The whole of DIR/manifest.json."""
+    """The whole of DIR/manifest.json. An identity that is None is unknown."""
 
     isegbench: str
     created: str
@@ -104,6 +145,8 @@ class Manifest(_Record):
     datasets: dict[str, DatasetEntry]
     invocations: list[Invocation] = []
     kept: Kept = Kept()
+    simulator: Identity | None = None
+    accepted: list[Accepted] = []
 
 
 def now() -> str:

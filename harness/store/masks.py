@@ -7,7 +7,7 @@ from `masks.jsonl`; `pycocotools.coco.COCO` opens them.
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import UserError
-from ..files import write_whole
+from ..files import write_whole, writing_whole
 from ..types import TRACE_KEY, EncodedMask, Trace
 
 FOLDER = "masks"
@@ -85,6 +85,17 @@ def append_masks(directory: Path, traces: Iterable[Trace]) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def remove_masks(directory: Path, methods: Container[str]) -> None:
+    """Rewrite DIR/masks/masks.jsonl without the masks of some methods."""
+    path = Path(directory) / FOLDER / LINES
+    if path.exists():
+        with open(path, "rb") as file, writing_whole(path) as new:
+            for line in file:
+                with suppress(ValueError, KeyError, TypeError):
+                    if _key_and_mask(line)[0][0] not in methods:
+                        new.write(line)
 
 
 def read_masks(directory: Path) -> Iterator[tuple[tuple, EncodedMask]]:

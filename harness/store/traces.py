@@ -5,7 +5,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +45,10 @@ _SMALL_ROWS = 50_000
 _MANY_FILES = 256
 
 
+class _Gone(UserError):
+    """The directory that was written to is no longer there."""
+
+
 class Store:
     """The only writer of a run directory's results.
 
@@ -56,7 +60,11 @@ class Store:
     def __init__(self, directory: Path, flush_seconds: float = 0.1) -> None:
         self.directory = Path(directory)
         self._traces = self.directory / "traces"
-        self._traces.mkdir(parents=True, exist_ok=True)
+        try:
+            self._traces.mkdir(parents=True, exist_ok=True)
+            self._place = _place(self._traces)
+        except OSError as error:
+            raise UserError(f"{self._traces} cannot be made: {error.strerror or error}") from error
         self._flush_seconds = flush_seconds
         self._waiting: list[Trace] = []
         self._flushed_at = 0.0
@@ -83,6 +91,7 @@ class Store:
         with self._lock:
             if self._problem:
                 raise self._problem
+            self._refuse_if_gone()
             if trace.error is not None:
                 self._log_failure(trace)
             self._waiting.append(trace)
@@ -105,12 +114,13 @@ class Store:
                 traces, self._waiting = self._waiting, []
             if traces:
                 try:
+                    self._refuse_if_gone()
                     append_masks(self.directory, traces)
                     _write(self._traces, to_table(traces))
                 except BaseException as error:
                     with self._lock:
                         self._waiting = traces + self._waiting
-                    if isinstance(error, UserError):
+                    if isinstance(error, UserError) and not isinstance(error, _Gone):
                         raise UserError(self._stuck(error)) from error
                     raise
                 self._files += 1
@@ -118,6 +128,19 @@ class Store:
             if self._files > _MANY_FILES:
                 merge(self.directory)
                 self._files = len(trace_files(self.directory))
+
+    def _refuse_if_gone(self) -> None:
+        """Raises _Gone where somebody has deleted, moved or replaced the folder of the traces."""
+        try:
+            if _place(self._traces) == self._place:
+                return
+        except OSError:
+            pass
+        raise _Gone(
+            f"{self._traces} has been deleted, moved or replaced while the run was writing there; "
+            "the run ends, and what was not written is lost. Put it back, or start again with "
+            "another --out"
+        )
 
     def _flush_late(self) -> None:
         """Write when it is time; a problem waits for the next `add`."""
@@ -140,6 +163,12 @@ class Store:
             f"{problem}. What was written before stays in {self.directory}; when the problem is "
             "gone, the same command goes on where this one stopped"
         )
+
+
+def _place(folder: Path) -> tuple[int, int]:
+    """What a folder is on disk, whatever stands at its path later."""
+    status = folder.stat()
+    return status.st_dev, status.st_ino
 
 
 def to_table(traces: Iterable[Trace]) -> pa.Table:
@@ -186,7 +215,21 @@ def read_traces(directory: Path, categorical: bool = False) -> pd.DataFrame:
     leave the columns of text as pandas categories, which is several times faster. Raises UserError
     naming a file that is not readable.
     """
-    return to_frame(_read(trace_files(directory)), categorical)
+    return to_frame(_read_all(directory), categorical)
+
+
+def _read_all(directory: Path, columns: list[str] | None = None) -> pa.Table:
+    """All traces of a run, which may be writing and merging its files meanwhile."""
+    while True:
+        files = trace_files(directory)
+        # A listing taken during a merge can lack both the merged file and those that it replaces.
+        if files != trace_files(directory):
+            continue
+        try:
+            return _read(files, columns)
+        except FileNotFoundError as error:
+            if files == trace_files(directory):
+                raise UserError(_unreadable(Path(error.filename or directory), error)) from error
 
 
 def to_frame(table: pa.Table, categorical: bool = False) -> pd.DataFrame:
@@ -238,8 +281,7 @@ def finished(directory: Path, retry_failures: bool = False) -> set[tuple]:
 
     retry_failures: leave out those that failed, so that they are computed again.
     """
-    table = _read(trace_files(directory), [*KEY, "status"])
-    frame = table.to_pandas()
+    frame = _read_all(directory, [*KEY, "status"]).to_pandas()
     keys = set(frame[list(KEY)].itertuples(index=False, name=None))
     if retry_failures:
         failed = frame[frame["status"] != "ok"]
@@ -264,6 +306,17 @@ def merge(directory: Path) -> None:
             path.unlink()
 
 
+def remove_traces(directory: Path, methods: Sequence[str]) -> None:
+    """Remove the traces of some methods; a crash in between removes none or some of them."""
+    files = trace_files(directory)
+    if files:
+        table = _read(files)
+        left = ~table["method"].to_pandas().isin(list(methods)).to_numpy()
+        _write(Path(directory) / "traces", table.filter(pa.array(left)))
+        for path in files:
+            path.unlink()
+
+
 def _rows_in(path: Path) -> int:
     try:
         return pq.read_metadata(path).num_rows
@@ -272,11 +325,17 @@ def _rows_in(path: Path) -> int:
 
 
 def _read(paths: list[Path], columns: list[str] | None = None) -> pa.Table:
-    """Trace files as one table, in which no trace stands twice."""
+    """Trace files as one table, in which no trace stands twice.
+
+    Raises FileNotFoundError for a file that is gone, merged into another perhaps, and UserError for
+    one that is not readable.
+    """
     tables = []
     for path in paths:
         try:
             tables.append(_read_one(path, columns))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(error.errno, "no such file", str(path)) from error
         except (OSError, pa.ArrowInvalid, ValueError, KeyError) as error:
             raise UserError(_unreadable(path, error)) from error
     if not tables:
@@ -290,6 +349,9 @@ def _read_one(path: Path, columns: list[str] | None) -> pa.Table:
     wanted = SCHEMA if columns is None else _part(columns)
     if columns is None and BOUNDARY_IOU.name in table.column_names:
         wanted = wanted.append(BOUNDARY_IOU)
+    for name in wanted.names:
+        if name in (*KEY, "click", "status") and table[name].null_count:
+            raise ValueError(f"the column {name} has rows without a value")
     names = pa.field("instance", pa.dictionary(pa.int32(), pa.string()))
     return table.cast(wanted.set(wanted.get_field_index("instance"), names))
 

@@ -12,6 +12,7 @@ from ..executors.executor import Executor, Watch
 from ..planning.config import RunConfig
 from ..planning.plan import Job, Plan, make_plan
 from ..store import environment
+from ..store.differences import Resume
 from ..store.directory import INSTANCES, admit, exclusive, record_instances
 from ..store.manifest import Invocation, Kept, Manifest, now
 from ..store.masks import write_coco
@@ -60,7 +61,8 @@ def execute(
     plan, out = make_plan(config), config.out
 
     def write_masks() -> None:
-        write_coco(out, pd.read_parquet(out / INSTANCES))
+        if (out / INSTANCES).exists():
+            write_coco(out, pd.read_parquet(out / INSTANCES))
 
     at_end = write_masks if config.save_masks else None
     carry_out(plan, out, config, on_start, on_trace, at_end, watch)
@@ -83,7 +85,7 @@ def carry_out(
     """
     executor = make_executor(config)
     with exclusive(out):
-        admit(out, describe(plan, executor, config))
+        admit(out, describe(plan, executor, config), Resume(**config.fields_of(Resume)))
         record_instances(out, plan.instances())
         jobs = plan.jobs(finished(out, config.retry_failures))
         if on_start:
@@ -125,9 +127,10 @@ def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:
         created=invocation.started,
         protocol=plan.protocol,
         methods={method.name: method.entry for method in plan.methods},
-        datasets={dataset.name: dataset.entry for dataset in plan.datasets},
+        datasets={dataset.name: dataset.described() for dataset in plan.datasets},
         invocations=[invocation],
         kept=Kept(**config.fields_of(Kept), masks=config.save_masks),
+        simulator=plan.simulator.identity,
     )
 
 

@@ -14,6 +14,7 @@ from ..planning.config import RunConfig
 from ..planning.plan import Job, MethodPlan, Plan, make_plan
 from ..planning.resources import Resources
 from ..simulators.openings import OPENINGS
+from ..store.differences import Resume
 from ..store.directory import refuse_other_run
 from ..store.traces import finished
 from ..types import Trace
@@ -137,8 +138,10 @@ def forecast(
     done: set[tuple] = set()
     if config.out is not None:
         if Path(config.out).exists():
-            refuse_other_run(config.out, describe(plan, executor, config))
+            how = Resume(**config.fields_of(Resume))
+            refuse_other_run(config.out, describe(plan, executor, config), how)
         done = finished(config.out, config.retry_failures)
+        done = {key for key in done if key[0] not in config.redo}
     jobs = plan.jobs(done)
     traces: list[Trace] = []
     interrupted = False

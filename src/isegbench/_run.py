@@ -41,6 +41,8 @@ def run(
     instances: Path | str | None = None,
     time_limit: float | None = None,
     retry_failures: bool = False,
+    redo: str | Sequence[str] = (),
+    keep: bool = False,
     boundary_iou: bool = False,
     save_masks: bool = False,
     out: Path | str | None = None,
@@ -61,7 +63,9 @@ def run(
     batch_size: sessions per prediction. data_root: the folder that holds the data sets. limit: only
     the first N instances of each data set. instances: a file with the names of instances, one a
     line. time_limit: seconds that a prediction may take. retry_failures: compute failed traces of
-    `out` again. boundary_iou: score boundary IoU after every click too. save_masks: keep the last
+    `out` again. redo: methods of `out`, by their names in it, to compute again; their traces are
+    removed. keep: resume `out` though code or data differ; its manifest records what does.
+    boundary_iou: score boundary IoU after every click too. save_masks: keep the last
     mask of every trace as COCO JSON in `out`.
     out: the run directory, made or resumed; without it nothing is written. progress: whether to
     show progress on stderr; by default in terminals and notebooks.

@@ -1,4 +1,5 @@
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Literal
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 
 from isegbench.harness import registry as rooms
 from isegbench.harness.errors import UserError
+from isegbench.harness.planning.outline import outlines
 from isegbench.harness.registry import Registry, Spec
 
 
@@ -115,3 +117,64 @@ def test_entry_points_of_other_packages(monkeypatch):
     monkeypatch.setattr("isegbench.harness.registry.entry_points", lambda group: [Point])
     registry: Registry = Registry("thing", "somebody.elses")
     assert registry.build("twice:numerator=3") == 3
+
+
+def point(package, name, value):
+    module, _, attr = value.partition(":")
+    return SimpleNamespace(
+        name=name, value=value, module=module, attr=attr, dist=SimpleNamespace(name=package)
+    )
+
+
+def plugged(monkeypatch, *points) -> Registry:
+    monkeypatch.setattr("isegbench.harness.registry.entry_points", lambda group: points)
+    return Registry("thing", "somebody.elses")
+
+
+def test_a_plugin_that_does_not_import_is_reported_once_and_left_out(monkeypatch, tmp_path, caplog):
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "exits_at_import.py").write_text("raise SystemExit(3)\n")
+    registry = plugged(
+        monkeypatch,
+        point("bad-package", "all", "no_such_module_at_all"),
+        point("worse-package", "more", "exits_at_import"),
+        point("good-package", "half", "fractions:Fraction"),
+    )
+    assert registry.names() == ["half"]
+    assert registry.names() == ["half"]
+    first, second = (record.getMessage() for record in caplog.records)
+    for part in ("bad-package", "all = no_such_module_at_all", "ModuleNotFoundError"):
+        assert part in first
+    assert "worse-package" in second
+
+
+def test_a_plugins_class_that_does_not_import_is_left_out_of_listings(monkeypatch, caplog):
+    registry = plugged(
+        monkeypatch,
+        point("bad-package", "broken", "no_such_module_at_all:Broken"),
+        point("good-package", "half", "fractions:Fraction"),
+    )
+    with pytest.raises(UserError, match="thing 'broken' cannot be imported from no_such_module"):
+        registry.build("broken")
+    assert [name for name, _ in outlines(registry)] == ["half"]
+    assert [name for name, _ in registry.items()] == ["half"]
+    (record,) = caplog.records
+    assert "bad-package" in record.getMessage()
+
+
+def test_a_builtin_keeps_its_name_before_a_plugin(monkeypatch, caplog):
+    registry = plugged(
+        monkeypatch,
+        point("a-package", "half", "decimal:Decimal"),
+        point("isegbench", "half", "fractions:Fraction"),
+    )
+    assert registry.build("half:numerator=3") == 3
+    (record,) = caplog.records
+    assert "a-package" in record.getMessage()
+    assert "two things are called 'half'" in record.getMessage()
+
+
+@pytest.mark.parametrize("label", [5, "", [], {}, True])
+def test_a_label_is_text(label):
+    with pytest.raises(UserError, match="label = .*: must be text"):
+        Spec.of({"name": "thing", "label": label})

@@ -30,6 +30,10 @@ _IN_SHORT = ("dataset", "method", "NoC@85", "NoC@90", "NoF@90", "mIoU@1", "mIoU@
 INSTANCE_COLUMNS = ("dataset", "instance", "image")
 #: What must be equal for two runs to stand in one table; seeds may differ.
 COMPARABLE = ("simulator", "clicks", "stop_at", "time_limit")
+#: What makes two methods of one name the same, besides their code.
+SETTINGS = tuple(name for name in MethodEntry.model_fields if name != "identity")
+#: What makes their code the same; versions of other packages may differ.
+CODE = ("name", "files", "code", "parameters")
 #: What makes a data set of one name the same instances.
 SAME_INSTANCES = ("instances", "fingerprint", "planned", "subset")
 
@@ -186,7 +190,9 @@ def merge(runs: Sequence[Run]) -> Results:
         for name, entry in run.manifest.methods.items():
             known = methods.setdefault(name, entry)
             source = owner.setdefault(f"method {name}", run)
-            _same(MethodEntry.model_fields, f"method {name}", known, source, entry, run)
+            _same(SETTINGS, f"method {name}", known, source, entry, run)
+            if known.identity and entry.identity:
+                _same(CODE, f"method {name}", known.identity, source, entry.identity, run)
         for name, entry in run.manifest.datasets.items():
             known = datasets.setdefault(name, entry)
             source = owner.setdefault(f"data set {name}", run)

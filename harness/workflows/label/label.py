@@ -143,7 +143,10 @@ def _write(
     source = {**source, "boxes": len(wanted), "failed": len(failures), "crowds": dataset.crowds}
     info = {"description": "masks from boxes, by isegbench", "date_created": now()}
     info |= {"isegbench": environment.package_version(), "commit": environment.commit()}
-    info |= {"method": method.entry.model_dump(exclude={"departures"}), "source": source}
+    info |= {
+        "method": method.entry.model_dump(exclude={"departures", "identity"}),
+        "source": source,
+    }
     info["versions"] = read_manifest(parts).invocations[-1].versions
     succeeded = wanted - failures.keys()
     masks, empty = write_labels(out, dataset, parts, method.name, succeeded, info)

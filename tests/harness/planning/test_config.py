@@ -56,6 +56,13 @@ def test_resources_that_are_no_table_are_named():
         ("\n\nclicks = 0\n", r"bench\.toml:3: clicks = 0: .*greater than or equal to 1"),
         ("seeds = 'many'\n", r"bench\.toml:1: seeds = 'many': .*integer"),
         ('executor = "slurm"\n', r"bench\.toml:1: executor = 'slurm': .*'inline' or 'ray'"),
+        ("clicks = true\n", r"bench\.toml:1: clicks = True: .*must be a number"),
+        ("stop_at = true\n", r"bench\.toml:1: stop_at = True: .*must be a number"),
+        ("time_limit = inf\n", r"bench\.toml:1: time_limit = inf: .*finite"),
+        ("gpus_per_worker = nan\n", r"bench\.toml:1: gpus_per_worker = nan"),
+        ("seed = 9999999999999999999999\n", r"bench\.toml:1: seed = 9+: .*less than"),
+        ("clicks = 2020-01-01\n", r"bench\.toml:1: clicks = .*integer"),
+        ("redo = 5\n", r"bench\.toml:1: redo = .*string"),
         ("clicks = = 3\n", "not valid TOML"),
         ("methods = []\n", r"bench\.toml:1: methods"),
         (RESOURCES.format("gpu = 1"), r"bench\.toml:3: methods: .*'gpu': did you mean 'gpus'"),
@@ -81,3 +88,29 @@ def test_a_missing_file_is_named(tmp_path):
 def test_methods_and_datasets_are_needed():
     with pytest.raises(UserError, match="methods is missing"):
         make_config({"datasets": "samples"})
+
+
+@pytest.mark.parametrize(
+    ("method", "complaint"),
+    [
+        ({"name": 5}, "a table needs a name"),
+        ({"name": "geodesic", "label": 5}, "label = 5: must be text"),
+        ({"name": "geodesic", "radius": {"a": 1}}, "radius="),
+        ({"name": "geodesic", "radius": [1]}, "radius="),
+        (5, "5 is not a method"),
+        ([["geodesic"]], "is not a method"),
+        (True, "True is not a method"),
+    ],
+)
+def test_a_method_of_a_wrong_type_is_named(method, complaint):
+    config = make_config({"methods": method, "datasets": "samples"})
+    with pytest.raises(UserError, match=complaint):
+        make_plan(config)
+
+
+def test_a_simulator_or_data_set_of_a_wrong_type_is_named():
+    for kind, values in (("simulator", (5, [], True, {"name": 1})), ("datasets", (5, {"a": 1}))):
+        for value in values:
+            request = {"methods": "nearest-click", "datasets": "samples", kind: value}
+            with pytest.raises(UserError, match="is not a|needs a name"):
+                make_plan(make_config(request))

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from isegbench.harness import registry
+from isegbench.harness.errors import UserError
 from isegbench.harness.planning import catalogue
 from isegbench.harness.planning.outline import outline, outlines
 from isegbench.harness.registry import Registry
@@ -108,6 +109,6 @@ def test_classes_and_functions_of_another_package(plugin):
 def test_what_cannot_be_read_is_imported(plugin):
     plugin.register_lazily("half", "fractions:nothing_of_that_name")
     plugin.register_lazily("fraction", "fractions:Fraction")
-    with pytest.raises(AttributeError, match="nothing_of_that_name"):
+    with pytest.raises(UserError, match="nothing_of_that_name"):
         outline(plugin, "half")
     assert outline(plugin, "fraction").__doc__

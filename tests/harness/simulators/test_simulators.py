@@ -5,7 +5,7 @@ import pytest
 from scipy.ndimage import label
 
 from isegbench.harness.errors import SimulatorError, UserError
-from isegbench.harness.planning.plan import build_simulator
+from isegbench.harness.planning.plan import plan_simulator
 from isegbench.harness.simulators.largest_component import LargestComponent, largest
 from isegbench.harness.simulators.largest_error import LargestError
 from isegbench.harness.simulators.openings import OPENINGS, opening_clicks
@@ -124,7 +124,8 @@ def test_unknown_openings_are_refused():
 
 @pytest.mark.parametrize("name", ["largest-error", "largest-component", "random-error"])
 def test_jitter_displaces_within_its_radius_and_the_image(name):
-    label_, shaky = build_simulator(f"{name}:jitter=2.5")
+    planned = plan_simulator(f"{name}:jitter=2.5")
+    label_, shaky = planned.name, planned.built
     assert label_ == f"{name}:jitter=2.5"
     steady = LargestError()
     corner = np.zeros((30, 30), np.uint8)
@@ -150,6 +151,6 @@ def test_jitter_displaces_within_its_radius_and_the_image(name):
 
 
 def test_jitter_must_be_a_distance():
-    for bad in ("-1", "wide", "nan"):
+    for bad in ("-1", "wide", "nan", "inf", "1e9", [1]):
         with pytest.raises(UserError, match="jitter="):
-            build_simulator(f"largest-error:jitter={bad}")
+            plan_simulator({"name": "largest-error", "jitter": bad})

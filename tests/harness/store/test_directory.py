@@ -90,3 +90,43 @@ def test_a_broken_manifest_is_named(tmp_path):
         read_manifest(tmp_path)
     with pytest.raises(UserError, match="is not a run"):
         read_manifest(tmp_path / "elsewhere")
+
+
+def test_a_list_of_instances_that_is_none_is_named(tmp_path):
+    planned = pd.DataFrame({"dataset": ["d"], "instance": ["a"], "image": ["a"]})
+    for garbage in (b"garbage", b""):
+        (tmp_path / "instances.parquet").write_bytes(garbage)
+        with pytest.raises(UserError, match="instances.parquet is not a list of instances"):
+            record_instances(tmp_path, planned)
+    planned[["dataset"]].to_parquet(tmp_path / "instances.parquet")
+    with pytest.raises(UserError, match="instances.parquet is not a list of instances"):
+        record_instances(tmp_path, planned)
+
+
+def test_traces_that_are_a_file_are_refused(tmp_path):
+    (tmp_path / "traces").touch()
+    with pytest.raises(UserError, match="traces is not a folder"):
+        admit(tmp_path, manifest())
+    assert not (tmp_path / "manifest.json").exists()
+
+
+def test_what_killed_runs_left_half_written_is_deleted(tmp_path):
+    left = [tmp_path / ".manifest.json.1a.tmp", tmp_path / "traces" / ".1.parquet.2b.tmp"]
+    left.append(tmp_path / "masks" / ".a.json.3c.tmp")
+    for path in left:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    kept = tmp_path / "notes.tmp"
+    kept.touch()
+    with exclusive(tmp_path):
+        assert not any(path.exists() for path in left)
+    assert kept.exists()
+
+
+def test_a_lock_that_is_a_link_does_not_empty_its_target(tmp_path):
+    (tmp_path / "precious").write_text("text")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / ".lock").symlink_to(tmp_path / "precious")
+    with pytest.raises(UserError, match="cannot write to"), exclusive(tmp_path / "run"):
+        pass
+    assert (tmp_path / "precious").read_text() == "text"

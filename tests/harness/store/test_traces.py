@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
@@ -18,6 +19,7 @@ from isegbench.harness.store.traces import (
     finished,
     merge,
     read_traces,
+    remove_traces,
     to_frame,
     to_table,
     trace_files,
@@ -253,3 +255,67 @@ def test_an_empty_run_reads_as_an_empty_frame(tmp_path):
     frame = read_traces(tmp_path)
     assert frame.empty
     assert frame.columns.tolist() == SCHEMA.names
+
+
+def test_rows_without_a_name_are_refused(tmp_path):
+    write(tmp_path, trace())
+    (path,) = trace_files(tmp_path)
+    for column in ("method", "instance", "seed", "status"):
+        table = pq.read_table(path)
+        at = table.schema.get_field_index(column)
+        empty = pa.nulls(len(table), SCHEMA.field(column).type)
+        other = path.with_name("1.parquet")
+        pq.write_table(table.set_column(at, SCHEMA.field(column), empty), other)
+        for read in (read_traces, finished):
+            with pytest.raises(UserError, match=f"1.parquet is not a readable.*column {column}"):
+                read(tmp_path)
+        other.unlink()
+
+
+def test_a_run_is_read_while_it_merges_its_files(tmp_path, monkeypatch):
+    for name in "abc":
+        with Store(tmp_path, 0) as store:
+            store.add(trace(name))
+            monkeypatch.setattr(store_module, "_MANY_FILES", 99)
+            monkeypatch.setattr(store_module, "merge", lambda directory: None)
+    monkeypatch.undo()
+    assert len(trace_files(tmp_path)) == 3
+    read_one, files = store_module._read_one, []
+
+    def merged_meanwhile(path, columns):
+        files.append(path)
+        if len(files) == 2:
+            merge(tmp_path)
+        return read_one(path, columns)
+
+    monkeypatch.setattr(store_module, "_read_one", merged_meanwhile)
+    assert sorted(set(read_traces(tmp_path).instance)) == ["a", "b", "c"]
+
+
+def test_a_link_to_nothing_is_not_waited_for(tmp_path):
+    write(tmp_path, trace())
+    (tmp_path / "traces" / "9.parquet").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match="9.parquet is not a readable trace file"):
+        read_traces(tmp_path)
+
+
+def test_a_store_whose_directory_is_gone_stops(tmp_path):
+    store = Store(tmp_path / "run", 0)
+    store.add(trace("a"))
+    (tmp_path / "run").rename(tmp_path / "moved")
+    with pytest.raises(UserError, match="has been deleted"):
+        store.add(trace("b"))
+    assert not (tmp_path / "run").exists()
+    assert set(read_traces(tmp_path / "moved").instance) == {"a"}
+
+
+def test_a_death_while_removing_loses_no_other_trace(tmp_path, monkeypatch):
+    write(tmp_path, trace("a"), trace("b"))
+    write(tmp_path, Trace("other", "d", "s", 0, "a", trace().steps, "ok", None))
+    with monkeypatch.context() as patch:
+        patch.setattr("pathlib.Path.unlink", lambda *_, **__: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            remove_traces(tmp_path, ["m:k=1"])
+    assert len(finished(tmp_path)) == 3
+    remove_traces(tmp_path, ["m:k=1"])
+    assert {key[0] for key in finished(tmp_path)} == {"other"}
