@@ -11,6 +11,9 @@ from typing import BinaryIO
 
 from .errors import UserError
 
+#: What spreadsheets take for the beginning of a formula.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
 
 def write_whole(path: Path, content: bytes | str) -> None:
     """Write a file under a temporary name beside it, then rename; folders are made.
@@ -55,6 +58,23 @@ def append_line(path: Path, line: str) -> None:
                 raise
     except OSError as error:
         raise UserError(f"{path} cannot be written: {error.strerror or error}") from error
+
+
+def escape_cell(text: str) -> str:
+    """A text for a CSV file that no spreadsheet takes for a formula; `read_cell` reverses it.
+
+    Text that begins with = + - @, a tab or a carriage return gets an apostrophe before it, and so
+    does text that begins with one.
+
+    >>> escape_cell("=1+1"), escape_cell("nearest-click")
+    ("'=1+1", 'nearest-click')
+    """
+    return f"'{text}" if text.startswith(("'", *_FORMULA)) else text
+
+
+def read_cell(text: str) -> str:
+    """The text that `escape_cell` wrote; other text stays as it is."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(("'", *_FORMULA)) else text
 
 
 def file_names(names: Iterable[str]) -> dict[str, str]:

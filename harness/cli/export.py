@@ -16,7 +16,8 @@ def export(
     """Write all traces of a run as one table, a row a click, sorted.
 
     Columns: method, dataset, simulator, seed, instance, image, click, y, x, kind, iou,
-    predict_seconds, step_seconds, status, and boundary_iou where it was scored.
+    predict_seconds, step_seconds, status, and boundary_iou where it was scored. In CSV, text that
+    a spreadsheet would take for a formula has an apostrophe before it.
 
     Examples:
 
@@ -27,6 +28,7 @@ def export(
     from ..errors import UserError, nearest
     from ..files import write_whole
     from ..report.results.runs import load_run, tidy
+    from ..report.tables.write_tables import csv_text
 
     formats = ("csv", "parquet")
     if format not in formats:
@@ -34,7 +36,7 @@ def export(
     frame = tidy(load_run(directory, categorical=True))
     path = out or directory / "export" / f"traces.{format}"
     if format == "csv":
-        write_whole(path, frame.to_csv(index=False, lineterminator="\n"))
+        write_whole(path, csv_text(frame))
     else:
         write_whole(path, frame.to_parquet(index=False))
     typer.echo(f"{len(frame)} rows in {path}")

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from ..errors import UserError
 
@@ -101,7 +102,7 @@ def _check(
         check(partial)
     except UserError as error:
         raise UserError(
-            f"{target.name}: what {url} sent is not it: {error}. {_by_hand(target, manual)}"
+            f"{target.name} was not received: {error} ({url}). {_by_hand(target, manual)}"
         ) from error
 
 
@@ -121,7 +122,7 @@ def _download(
         try:
             transfer(partial, bar)
         except UserError as error:
-            raise UserError(f"{url}: {error}. {_by_hand(target, manual)}") from error
+            raise UserError(f"{error} ({url}). {_by_hand(target, manual)}") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError, ValueError) as error:
             raise UserError(f"{network_problem(error, url)}. {_by_hand(target, manual)}") from error
     size = partial.stat().st_size
@@ -136,7 +137,7 @@ def _http(url: str, partial: Path, bar: "_Bar") -> None:
     import pooch
 
     if not url.lower().startswith(("http://", "https://")):
-        raise UserError("is not an http(s) address")
+        raise UserError("this is not an http(s) address")
     downloader = pooch.HTTPDownloader(
         progressbar=cast(Any, bar),  # pooch takes any object with these members
         chunk_size=_CHUNK,
@@ -152,7 +153,7 @@ def network_problem(error: Exception, url: str) -> str:
     import requests
     import urllib3
 
-    host = urllib3.util.parse_url(url).host or url
+    host = urlsplit(url).hostname or url
     if isinstance(error, requests.HTTPError):
         return f"the server refused: {error}"
     if isinstance(error, requests.exceptions.ProxyError):
@@ -210,7 +211,7 @@ class _Bar:
         size = self._partial.stat().st_size
         most = self._most or (MAX_BYTES if self.total else MAX_UNANNOUNCED)
         if max(size, self.total) > most:
-            raise UserError(f"is larger than it may be: more than {most} bytes")
+            raise UserError(f"the file is larger than it may be: more than {most} bytes")
         self._progress.update(self._task, total=self.total or None, completed=size)
 
     def moved(self, done: int, total: int | None) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SimulatorError, UserError
+from ..files import read_cell
 from ..simulator import Simulator
 from ..types import Click, Instance
 from .openings import OPENINGS
@@ -118,6 +119,9 @@ def read_clicks(
     try:
         if path.suffix == ".csv":
             frame = pd.read_csv(path, dtype={"instance": str, "dataset": str})
+            for name, column in frame.items():
+                if not pd.api.types.is_numeric_dtype(column):
+                    frame[name] = [read_cell(v) if isinstance(v, str) else v for v in column]
         else:
             frame = pd.read_parquet(path)
     except FileNotFoundError:
@@ -127,10 +131,15 @@ def read_clicks(
     missing = [column for column in REQUIRED if column not in frame]
     if missing:
         raise UserError(f"replay: {path} lacks the column(s) {', '.join(missing)}")
+    for column in ("click", "y", "x"):
+        if column in frame and not pd.api.types.is_numeric_dtype(frame[column]):
+            raise UserError(f"replay: {path}: the column {column!r} holds something but numbers")
     if "click" in frame:  # row 0 of a trace stands for one that failed before its first click
         frame = frame[frame["click"] > 0]
     if frame[["y", "x"]].isna().any(axis=None):
         raise UserError(f"replay: {path} has clicks without y or x")
+    if not np.isfinite(frame[["y", "x"]].to_numpy(float)).all():
+        raise UserError(f"replay: {path} has clicks whose y or x is not finite")
     for column, value in chosen.items():
         if value is not None:
             if column not in frame:

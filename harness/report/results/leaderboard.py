@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ...errors import UserError
+from ...files import read_cell
 from ...metrics import intervals, scores
 from ...store.timing import seconds_per_click
 from .runs import Results, Run, curves_of, images_of, load_results
@@ -222,6 +223,8 @@ def read_leaderboard(path: Path) -> pd.DataFrame:
         missing = [name for name in (*_TEXT, *_FLAG, *_COUNT, "stop_at") if name not in frame]
         if missing:
             raise ValueError(f"it has no column {', '.join(missing)}")
+        for name in _TEXT:
+            frame[name] = [read_cell(text) for text in frame[name]]
         flags = {"True": True, "False": False}
         for name in frame.columns.difference(_TEXT):
             values = frame[name].tolist()

@@ -1,12 +1,13 @@
 """The leaderboard's files: Markdown, LaTeX and CSV, of one run or several."""
 
+import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from ...errors import UserError, nearest
-from ...files import write_whole
+from ...files import escape_cell, write_whole
 from ...store.manifest import Protocol
 from ..results.leaderboard import leaderboard_of
 from ..results.published import published_on, read_published
@@ -93,8 +94,20 @@ def checked_formats(formats: Iterable[str], known: Sequence[str]) -> list[str]:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """A frame as CSV with every digit; `read_leaderboard` reads a leaderboard back unchanged."""
-    return frame.to_csv(index=False, lineterminator="\n")
+    """A frame as CSV with every digit; `read_leaderboard` reads a leaderboard back unchanged.
+
+    Text is escaped as by `escape_cell`, so that no cell is a formula in a spreadsheet.
+    """
+    text = {
+        name: [escape_cell(value) if isinstance(value, str) else value for value in column]
+        for name, column in frame.items()
+        if not pd.api.types.is_numeric_dtype(column)
+    }
+    # Python's writer leaves a carriage return unquoted, which ends the row for readers.
+    returns = any("\r" in value for column in text.values() for value in map(str, column))
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    escaped = frame.assign(**text)  # pyright: ignore
+    return escaped.to_csv(index=False, lineterminator="\n", quoting=quoting)
 
 
 def _markdown(

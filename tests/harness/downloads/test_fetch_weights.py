@@ -64,7 +64,7 @@ def test_what_is_no_checkpoint_is_not_locked(known, server, data):
     server.files["/known.pth"] = data
     with pytest.raises(UserError, match="isegbench weights add known FILE") as caught:
         weights.resolve("known", "cut")
-    assert "is not it" in str(caught.value)
+    assert "was not received" in str(caught.value)
     server.files["/known.pth"] = good
     assert weights.resolve("known", "cut").path.read_bytes() == good
 
@@ -99,10 +99,12 @@ def google(known, server, monkeypatch):
     return server
 
 
-WARNING_PAGE = b"""<!DOCTYPE html><html><body><p>Google Drive can't scan this file for viruses.</p>
-<form id="download-form" action="https://drive.usercontent.google.com/download" method="get">
-<input type="hidden" name="id" value="ID"><input type="hidden" name="confirm" value="t">
-</form></body></html>"""
+WARNING_PAGE = (  # Google writes the form on one line
+    b"<!DOCTYPE html><html><body><p>Google Drive can't scan this file for viruses.</p>"
+    b'<form id="download-form" action="https://drive.usercontent.google.com/download" method="get">'
+    b'<input type="hidden" name="id" value="ID"><input type="hidden" name="confirm" value="t">'
+    b"</form></body></html>"
+)
 REFUSAL = b"""<!DOCTYPE html><html><body><p class="uc-error-caption">Sorry</p>
 <p class="uc-error-subcaption">Too many users have viewed this file recently.</p></body></html>"""
 

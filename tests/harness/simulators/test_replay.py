@@ -72,3 +72,20 @@ def test_one_of_several_recordings_can_be_chosen(tmp_path, discs, nearest_seed):
     )
     frame = isegbench.run(nearest_seed, discs(1), simulator=f"replay:{path},seed=1").traces
     assert np.array_equal(frame[["y", "x"]].to_numpy(), [[3.0, 4.0]])
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        {"kind": "sideways"},
+        {"kind": None},
+        {"y": float("inf")},
+        {"y": float("nan")},
+        {"x": "three"},
+        {"click": "first"},
+    ],
+)
+def test_a_hostile_file_is_refused_with_its_name(tmp_path, discs, nearest_seed, harm):
+    path = clicks_file(tmp_path, [{**rows((1, 2, "positive"))[0], "click": 1, **harm}])
+    with pytest.raises(UserError, match=r"replay: .*clicks\.csv"):
+        isegbench.run(nearest_seed, discs(1), simulator=f"replay:{path}")
