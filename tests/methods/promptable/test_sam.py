@@ -14,7 +14,8 @@ from isegbench.harness.downloads.weights import known_checkpoints
 from isegbench.harness.engine.loop import Engine
 from isegbench.harness.engine.session import Pairing, Settings
 from isegbench.harness.errors import UserError
-from isegbench.harness.method import Checkpoint, Session
+from isegbench.harness.method import Session
+from isegbench.harness.planning.plan import checkpoints
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.types import Click, instance_from_arrays
 from isegbench.methods.nets.sam import Prompts, upscale_transformed, upscales_wrong_tensor
@@ -352,8 +353,7 @@ def test_the_image_part_of_a_saved_video_model_is_loaded(saved, tmp_path):
 
 
 def test_a_folder_is_recorded_and_other_folders_are_refused(saved, tmp_path):
-    weights = SAM(saved("sam"), device="cpu").weights
-    assert isinstance(weights, Checkpoint)
+    (weights,) = checkpoints(SAM(saved("sam"), device="cpu"))
     assert weights.name == saved("sam")
     assert len(weights.sha256) == 64
     with pytest.raises(UserError, match=r"no config\.json in"):
@@ -368,8 +368,7 @@ def test_a_folder_is_recorded_and_other_folders_are_refused(saved, tmp_path):
 
 def test_a_hub_id_is_looked_up_and_its_training_data_known(saved, monkeypatch):
     monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *_, **__: saved("sam2"))
-    weights = SAM("facebook/sam2.1-hiera-tiny", device="cpu").weights
-    assert isinstance(weights, Checkpoint)
+    (weights,) = checkpoints(SAM("facebook/sam2.1-hiera-tiny", device="cpu"))
     assert weights.name == "facebook/sam2.1-hiera-tiny"
     assert weights.trained_on == ("sa-1b", "sa-v")
 
