@@ -46,7 +46,8 @@ def own(tmp_path):
 )
 def test_objects_inside_others_are_pickled_by_value_too(own, wrapped, then, tmp_path):
     sent = tmp_path / "sent"
-    sent.write_bytes(ray.cloudpickle.dumps(wrapped(own)))
+    pickled = ray.cloudpickle.dumps(wrapped(own))  # pyright: ignore[reportPrivateImportUsage]
+    sent.write_bytes(pickled)
     code = f"import pickle; assert pickle.load(open({str(sent)!r}, 'rb')){then}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
