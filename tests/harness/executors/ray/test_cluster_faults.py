@@ -194,6 +194,10 @@ def test_a_stopped_worker_is_replaced(nodes, pictures, undisturbed, tmp_path, mo
     check_whole(out, undisturbed)
     assert statuses[-1].failures == 1
     assert "did not answer" in statuses[-1].problem
+    # Ray kills it by SIGKILL when it has not answered Ray's own request to end for some seconds.
+    until = time.monotonic() + 120
+    while _is_worker(stopped[0]) and time.monotonic() < until:
+        time.sleep(0.2)
     assert not _is_worker(stopped[0]), "the stopped process is still there"
 
 
