@@ -82,7 +82,7 @@ def _find(name: str, folders: list[str]) -> list[Path]:
 
 @cache
 def package_of(module: str) -> tuple[str, str]:
-    """The installed package that holds a module, and its version, both as well as they are known."""
+    """The installed package that holds a module, and its version, as far as they are known."""
     top = module.partition(".")[0]
     try:
         return top, metadata.version(top)
