@@ -34,7 +34,7 @@ def identity_of(found: Resolved[Any], built: Any) -> Identity:
         code = hashlib.sha256(repr(compiled(made_by)).encode()).hexdigest()
         known |= {"name": name, "code": code}
     elif is_installed(file):
-        known |= {"name": f"{module}.{name}", "package": " ".join(_package(module))}
+        known |= {"name": f"{module}.{name}", "package": " ".join(package_of(module))}
     else:
         known |= {"name": name}
         description.modules.add(module)
@@ -52,15 +52,10 @@ def _sources(modules: set[str], folder: Path) -> dict[str, dict[str, str]]:
             installed |= needed
     return {
         "files": {os.path.relpath(file, folder): sha256_of(file) for file in sorted(files)},
-        "packages": dict(_package(name) for name in sorted(installed)),
+        "packages": dict(package_of(name) for name in sorted(installed)),
     }
 
 
 def _file_of(module: str) -> Path | None:
     file = getattr(sys.modules.get(module), "__file__", None)
     return Path(file).resolve() if file and Path(file).is_file() else None
-
-
-def _package(module: str) -> tuple[str, str]:
-    name, version = package_of(module)
-    return name, version or "of unknown version"

@@ -80,17 +80,16 @@ def _find(name: str, folders: list[str]) -> list[Path]:
     return found or ([Path(loaded).resolve()] if loaded else [])
 
 
-def package_of(module: str) -> tuple[str, str | None]:
-    """The installed package that holds a module, and its version, None where it has none."""
-    top = module.partition(".")[0]
-    for name in (top, *_distributions().get(top, ())):
-        try:
-            return name, metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return top, None
-
-
 @cache
-def _distributions() -> dict[str, list[str]]:
-    return dict(metadata.packages_distributions())
+def package_of(module: str) -> tuple[str, str]:
+    """The installed package that holds a module, and its version, as far as they are known."""
+    top = module.partition(".")[0]
+    try:
+        return top, metadata.version(top)
+    except metadata.PackageNotFoundError:
+        # `metadata.packages_distributions` parses all of every list of files: ten times slower.
+        for package in metadata.distributions():
+            files = "\n" + (package.read_text("RECORD") or "")
+            if f"\n{top}/" in files or f"\n{top}.py," in files:
+                return package.name, package.version
+    return top, "of unknown version"
