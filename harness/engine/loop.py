@@ -55,7 +55,7 @@ class Engine:
                     return
                 for live in _take_finished(working):
                     if not live.trace:
-                        prepare(live, batched=settings.batch_size > 1)
+                        prepare(live, self.sizes, settings.time_limit)
                     if live.trace:
                         yield live.trace
                     else:
@@ -67,7 +67,7 @@ class Engine:
                 if not group:
                     continue
                 ready = [live for live in ready if live not in group]
-                predict(group, self.sizes)
+                predict(group, self.sizes, settings.time_limit)
                 for live in group:
                     if live.trace:
                         yield live.trace
