@@ -1,6 +1,6 @@
 """The loop, and the only loop: method x instances x simulator -> traces."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from itertools import islice
 
@@ -36,7 +36,7 @@ class Engine:
         #: Kept from run to run: a batch that was too large once is too large again.
         self.sizes = BatchSizes(settings.batch_size)
 
-    def run(self, refs: Iterable[InstanceRef]) -> Iterator[Trace]:
+    def run(self, refs: Iterable[InstanceRef]) -> Generator[Trace, None, None]:
         """A trace for each instance, as they finish.
 
         What goes wrong on an instance becomes its trace's status. The traces do not depend on the
@@ -53,13 +53,18 @@ class Engine:
                     working.append(pool.submit(LiveSession(self.pairing, ref).open))
                 if not ready and not working:
                     return
+                room = False
                 for live in _take_finished(working):
                     if not live.trace:
                         prepare(live, self.sizes, settings.time_limit)
                     if live.trace:
                         yield live.trace
+                        room = True
                     else:
                         ready.append(live)
+                if room:
+                    # Others take their place before anything waits or a small group is predicted.
+                    continue
                 group = self.sizes.largest_group(ready)
                 if working and not self.sizes.is_full(group):
                     wait(working, return_when=FIRST_COMPLETED)

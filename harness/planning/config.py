@@ -68,6 +68,12 @@ class RunConfig(BaseModel):
     )
     time_limit: float | None = Field(None, gt=0, description="Seconds a prediction may take.")
     retry_failures: bool = Field(False, description="Compute failed traces again.")
+    stop_failing_after: int = Field(
+        5,
+        ge=0,
+        description="Stop a method whose first N instances all fail alike; default {default}, "
+        "0: never.",
+    )
     boundary_iou: bool = Field(False, description="Score boundary IoU after every click too.")
     save_masks: bool = Field(
         False, description="Keep every trace's last mask: COCO JSON in DIR/masks."

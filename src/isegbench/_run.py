@@ -41,6 +41,7 @@ def run(
     instances: Path | str | None = None,
     time_limit: float | None = None,
     retry_failures: bool = False,
+    stop_failing_after: int = 5,
     boundary_iou: bool = False,
     save_masks: bool = False,
     out: Path | str | None = None,
@@ -61,7 +62,8 @@ def run(
     batch_size: sessions per prediction. data_root: the folder that holds the data sets. limit: only
     the first N instances of each data set. instances: a file with the names of instances, one a
     line. time_limit: seconds that a prediction may take. retry_failures: compute failed traces of
-    `out` again. boundary_iou: score boundary IoU after every click too. save_masks: keep the last
+    `out` again. stop_failing_after: a method stops when its first N instances all fail alike, 0:
+    never. boundary_iou: score boundary IoU after every click too. save_masks: keep the last
     mask of every trace as COCO JSON in `out`.
     out: the run directory, made or resumed; without it nothing is written. progress: whether to
     show progress on stderr; by default in terminals and notebooks.
