@@ -236,7 +236,7 @@ def plan_dataset(named: Named, wanted: Selection = EVERYTHING) -> DatasetPlan:
     found = registry.datasets.resolve(named, Dataset, data_root=wanted.data_root)
     name, dataset = found.label, found.build()
     dataset.name = name
-    everything = dataset.instances()
+    everything = _with_writable_names(dataset.instances())
     refs = everything[start:stop]
     if wanted.instances is not None:
         refs = _named_instances(name, refs, wanted.instances, wanted.several)
@@ -259,6 +259,15 @@ def plan_dataset(named: Named, wanted: Selection = EVERYTHING) -> DatasetPlan:
         published=dataset.expected[1] if dataset.expected else None,
     )
     return DatasetPlan(name, refs, entry)
+
+
+def _with_writable_names(refs: Sequence[InstanceRef]) -> Sequence[InstanceRef]:
+    """The instances; names of files that are not UTF-8, or hold control characters, are cleaned."""
+    if all(ref.name == cleaned(ref.name) for ref in refs):
+        return refs
+    return [
+        replace(ref, name=cleaned(ref.name), image_name=cleaned(ref.image_name)) for ref in refs
+    ]
 
 
 def _named_instances(
