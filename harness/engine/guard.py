@@ -21,7 +21,7 @@ MESSAGE, TRACEBACK = 4_000, 16_000
 _AGAIN = 1.0
 #: Exceptions behind an exception that a traceback shows.
 _CAUSES = 5
-_HARNESS = str(Path(__file__).resolve().parents[1])
+_HARNESS = str(Path(__file__).parents[1])
 
 
 @dataclass(frozen=True)

@@ -38,8 +38,8 @@ def read_messages(
 ) -> dict[tuple, str]:
     """The messages of DIR/failures.jsonl by the key of the trace; the last one of each counts.
 
-    most: read the last so many lines only. field: "error" or "traceback". Lines that are not such records are passed over: a
-    death may have cut the last one short.
+    most: read the last so many lines only. field: "error" or "traceback". Lines that are not
+    such records are passed over: a death may have cut the last one short.
     """
     try:
         lines = (Path(directory) / "failures.jsonl").read_text("utf-8").split("\n")
