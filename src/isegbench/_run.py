@@ -91,11 +91,9 @@ def _run(config: RunConfig, *callbacks: Any) -> Run:
         return load_run(config.out)
     plan, manifest, traces = compute(config, *callbacks)
     frame = to_frame(to_table(traces))
-    failures = failures_of(
-        frame,
-        {trace.key: trace.error or "" for trace in traces},
-        {trace.key: trace.traceback for trace in traces},
-    )
+    messages = {trace.key: trace.error or "" for trace in traces}
+    tracebacks = {trace.key: trace.traceback for trace in traces}
+    failures = failures_of(frame, messages, tracebacks)
     return Run(None, manifest, frame, plan.instances(), failures=failures)
 
 

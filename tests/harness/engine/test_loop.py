@@ -179,7 +179,7 @@ MISBEHAVIOUR = {
     "torch": (lambda s: torch.ones(s.shape, dtype=torch.float64), "dtype torch.float64"),
     "meta": (
         lambda s: torch.ones(s.shape, device="meta"),
-        "on the meta device, which has no values",
+        "on the meta device",
     ),
     "torch-nan": (lambda s: torch.ones(s.shape) * float("nan"), "NaN in"),
 }

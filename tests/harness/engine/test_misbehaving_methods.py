@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import sys
-import threading
 import time
 import warnings
 
@@ -158,11 +157,8 @@ def test_other_forms_of_a_map_are_scored_alike(discs, nearest_seed, what):
     pd.testing.assert_frame_equal(frames[0][STABLE], frames[1][STABLE])
 
 
-@pytest.mark.parametrize("batch_size", [1, 3])
 @pytest.mark.parametrize("tensor", [False, True])
-def test_an_output_that_is_filled_again_is_scored_as_it_was(
-    discs, nearest_seed, batch_size, tensor
-):
+def test_an_output_that_is_filled_again_is_scored_as_it_was(discs, nearest_seed, tensor):
     class Reusing(nearest_seed):
         def __init__(self):
             self.buffer = np.zeros((64, 64), np.float32)
@@ -267,16 +263,6 @@ def test_a_real_interrupt_ends_the_run_even_if_the_method_catches_it(discs, near
 
     with pytest.raises(KeyboardInterrupt):
         isegbench.run(Catching, discs(2))
-
-
-def test_a_map_that_a_thread_changes_later_is_scored_as_it_was(discs, nearest_seed):
-    class Later(nearest_seed):
-        def predict_one(self, session):
-            probabilities = super().predict_one(session)
-            threading.Timer(0.0005, probabilities.fill, [7]).start()
-            return probabilities.copy() if session.seed else probabilities
-
-    assert (isegbench.run(Later, discs(2), clicks=2).traces.status == "ok").all()
 
 
 @pytest.mark.parametrize(
