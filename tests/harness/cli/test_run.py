@@ -123,7 +123,7 @@ def test_a_method_that_fails_costs_its_instances_and_is_counted(tmp_path):
     )
     assert done.returncode == 1, done.stderr
     assert "fussy.py:Fussy: 7 of 24 traces failed" in done.stderr
-    assert 'line 9, in predict_one\n          raise RuntimeError("no coins, please")' in done.stderr
+    assert 'line 9, in predict_one\n        raise RuntimeError("no coins, please")' in done.stderr
     assert "guard.py" not in done.stderr
     allowed = isegbench(
         *("run", "--method", "fussy.py:Fussy", "--dataset", "samples", "--clicks", 2, "--out", "o"),
