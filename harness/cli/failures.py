@@ -1,8 +1,8 @@
 """What went wrong in a run, for the terminal."""
 
-from collections.abc import Hashable
+import re
+from typing import Any
 
-import pandas as pd
 from rich.console import Console
 
 from ..report.results.runs import Run
@@ -26,7 +26,7 @@ def print_failures(run: Run, console: Console) -> bool:
     finished = run.traces.drop_duplicates(["method", "dataset", "seed", "instance"])["method"]
     done = finished.astype("str").value_counts()
     for method in run.manifest.methods:
-        mine = failures[failures["method"] == method]
+        mine: Any = failures[failures["method"] == method]
         if mine.empty:
             continue
         blamed |= bool(mine["status"].isin(list(METHOD_FAILURES)).any())
@@ -34,9 +34,10 @@ def print_failures(run: Run, console: Console) -> bool:
         left = planned - int(done[method])
         if left > 0:
             _print(console, f"  {left} more are not computed: see --stop-failing-after")
-        kinds = mine["message"].str.replace(r"[0-9.]+", "0", regex=True)
-        distinct = mine[~kinds.duplicated()]
-        for _, row in distinct.head(_SHOWN).iterrows():
+        rows = reversed(mine.to_dict("records"))
+        kinds = {re.sub(r"[0-9.]+", "0", row["message"]): row for row in rows}
+        distinct = list(kinds.values())[::-1]
+        for row in distinct[:_SHOWN]:
             _print_one(console, row)
         if len(distinct) > _SHOWN:
             _print(console, f"  ... and {len(distinct) - _SHOWN} other messages")
@@ -45,7 +46,7 @@ def print_failures(run: Run, console: Console) -> bool:
     return blamed
 
 
-def _print_one(console: Console, row: "pd.Series[Hashable]") -> None:
+def _print_one(console: Console, row: dict[str, Any]) -> None:
     message = row["message"]
     message = message if len(message) <= _MESSAGE else f"{message[:_MESSAGE]} ..."
     place = f"{row['dataset']} {row['instance']}, click {row['click']}, {row['status']}"
