@@ -23,8 +23,8 @@ def print_failures(run: Run, console: Console) -> bool:
     failures, blamed = run.failures, False
     instances = sum(entry.planned for entry in run.manifest.datasets.values())
     planned = instances * run.manifest.protocol.seeds
-    finished = run.traces.drop_duplicates(["method", "dataset", "seed", "instance"])["method"]
-    done = finished.astype("str").value_counts()
+    finished: Any = run.traces.drop_duplicates(["method", "dataset", "seed", "instance"])["method"]
+    done: Any = finished.astype("str").value_counts()
     for method in run.manifest.methods:
         mine: Any = failures[failures["method"] == method]
         if mine.empty:
