@@ -1,7 +1,14 @@
 """The package's own exceptions: what was wrong, where, and what to do about it."""
 
 import difflib
+import re
 from collections.abc import Iterable
+
+#: Control characters, line separators of Unicode, marks that change the direction of writing, lone
+#: surrogates and what XML forbids: none may stand in a line of JSON, a terminal or an SVG.
+_UNSAFE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufffe\uffff\ud800-\udfff]"
+)
 
 
 class IsegbenchError(Exception):
@@ -37,3 +44,25 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     listed = f"Known: {', '.join(names)}" if names else "None is known"
     return f"did you mean '{close[0]}'? {listed}" if close else listed
+
+
+def cleaned(text: str, most: int | None = None, lines: bool = False) -> str:
+    r"""Text that files and terminals can hold: what they cannot is written as an escape.
+
+    most: characters that are kept, of the beginning and of the end. lines: keep line ends and tabs.
+
+    >>> cleaned("no such\nfile \udcff")
+    'no such\\nfile \\udcff'
+    """
+    length = len(text)
+    if most is not None and length > most:
+        head, tail = most // 2, most - most // 2
+        left_out = f" ... {length - most} characters left out ... "
+        text = text[:head] + left_out + text[length - tail :]
+    return _UNSAFE.sub(lambda found: _escaped(found[0], lines), text)
+
+
+def _escaped(character: str, lines: bool) -> str:
+    if lines and character in "\n\t":
+        return character
+    return character.encode("unicode_escape").decode("ascii")

@@ -8,10 +8,12 @@ import re
 import sys
 import zlib
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from .errors import IsegbenchError, UserError, nearest
@@ -333,11 +335,16 @@ def _not_a(what: str, found: type, base: type) -> str:
     return f"{what}: {found.__name__} is not a subclass of {base.__name__}"
 
 
+#: The folders of users' own files that were loaded.
+_FOLDERS: set[Path] = set()
+
+
 def load_module(path: Path) -> Any:
     """Import a user's own file. Raises UserError when it is missing or fails to import.
 
     The module's name is derived from the path, so that two files of one name stay apart. A file
-    that has changed since is imported again.
+    that has changed is imported again. The file can import modules and packages beside it; while
+    it is imported they come before installed ones, later after them.
     """
     resolved = path.expanduser().resolve()
     if not resolved.is_file():
@@ -358,11 +365,54 @@ def load_module(path: Path) -> Any:
     sys.modules[name] = module
     try:
         # Not by the loader: its cached bytecode may be of another version of this second.
-        exec(compile(source, str(resolved), "exec"), vars(module))
-    except Exception as error:
+        with _neighbours_first(resolved.parent):
+            exec(compile(source, str(resolved), "exec"), vars(module))
+    except BaseException as error:
         del sys.modules[name]
+        if not isinstance(error, Exception):
+            raise
         raise UserError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
+
+
+def own_modules() -> list[ModuleType]:
+    """The imported modules that are users' own: files given by path, and what lies beside them."""
+    return [
+        module
+        for name, module in list(sys.modules.items())
+        if name.startswith("isegbench_user_") or _folder_of(name, module) in _FOLDERS
+    ]
+
+
+@contextmanager
+def _neighbours_first(folder: Path) -> Iterator[None]:
+    """Import from this folder first; its modules replace those of other users' folders."""
+    for name, module in list(sys.modules.items()):
+        top = name.partition(".")[0]
+        beside = (folder / f"{top}.py").is_file() or (folder / top).is_dir()
+        if beside and _folder_of(name, module) in _FOLDERS - {folder}:
+            del sys.modules[name]
+    _FOLDERS.add(folder)
+    importlib.invalidate_caches()
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+        if str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def _folder_of(name: str, module: Any) -> Path | None:
+    """The folder that a module's outermost package, or the module itself, lies in."""
+    file = getattr(module, "__file__", None)
+    top = name.partition(".")[0]
+    if not isinstance(file, str) or top in ("__main__", "isegbench"):
+        return None
+    # Of a.b.c in F/a/b/c.py or F/a/b/c/__init__.py, the folder is F.
+    path = Path(file)
+    path = path.parent if path.name == "__init__.py" else path
+    return path.parents[name.count(".")] if len(path.parents) > name.count(".") else None
 
 
 def build_with(factory: Callable[..., T], spec: Spec, kind: str, context: dict[str, Any]) -> T:

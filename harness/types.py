@@ -122,6 +122,9 @@ class Blob:
         if not self.origin:
             given = f"<{len(self.data)} bytes>" if isinstance(self.data, bytes) else str(self.data)
             object.__setattr__(self, "origin", given)
+        if isinstance(self.data, Path) and not self.data.is_absolute():
+            # A method may change the working directory before the file is read.
+            object.__setattr__(self, "data", self.data.absolute())
 
     def read(self) -> bytes:
         """The bytes. Raises DataError naming the file when it cannot be read."""
@@ -268,7 +271,7 @@ class Trace:
     """What happened on one instance: the steps in order, and how it ended.
 
     status is "ok" or names what failed; error then says why, for people. mask: the last
-    prediction of a trace that is ok, where masks are kept.
+    prediction of a trace that is ok, where masks are kept. traceback: where user code failed.
     """
 
     method: str
@@ -280,6 +283,7 @@ class Trace:
     status: Status = "ok"
     error: str | None = None
     mask: EncodedMask | None = None
+    traceback: str = ""
 
     @property
     def key(self) -> tuple[str, str, str, int, str]:

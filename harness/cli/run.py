@@ -24,6 +24,10 @@ def run(
             min=0, help="For --dry-run: instances of each method and data set to play for it."
         ),
     ] = 5,
+    allow_failures: Annotated[
+        bool,
+        typer.Option("--allow-failures", help="Exit with 0 although a method failed; else with 1."),
+    ] = False,
     **given: Any,
 ) -> None:
     """Run methods on data sets with a simulated user; keep every click; print the leaderboard.
@@ -43,8 +47,10 @@ def run(
 
     from ..errors import UserError
     from ..planning.config import make_config, read_config
+    from ..report.results.runs import load_run
     from ..workflows.benchmark import execute
     from .dry_run import dry_run as print_plan
+    from .failures import print_failures
     from .progress import Progress
 
     values = read_config(config) if config else {}
@@ -65,7 +71,10 @@ def run(
     except KeyboardInterrupt:
         say_stopped(console, f"Everything finished is in {checked.out}.")
         raise typer.Exit(130) from None
-    _print_leaderboard(Path(str(checked.out)))
+    directory = Path(str(checked.out))
+    _print_leaderboard(directory)
+    if print_failures(load_run(directory), console) and not allow_failures:
+        raise typer.Exit(1)
 
 
 def _print_leaderboard(directory: Path) -> None:

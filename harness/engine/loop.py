@@ -1,6 +1,6 @@
 """The loop, and the only loop: method x instances x simulator -> traces."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 
 from ..types import InstanceRef, Trace
@@ -35,7 +35,7 @@ class Engine:
         #: Kept from run to run: a batch that was too large once is too large again.
         self.sizes = BatchSizes(settings.batch_size)
 
-    def run(self, refs: Iterable[InstanceRef]) -> Iterator[Trace]:
+    def run(self, refs: Iterable[InstanceRef]) -> Generator[Trace, None, None]:
         """A trace for each instance, as they finish.
 
         What goes wrong on an instance becomes its trace's status. The traces do not depend on the
@@ -55,13 +55,18 @@ class Engine:
                         working.append(pool.submit(LiveSession(self.pairing, ref).open))
                 if not ready and not working:
                     return
+                room = False
                 for live in _take_finished(working):
                     if not live.trace:
-                        prepare(live, batched=settings.batch_size > 1)
+                        prepare(live, self.sizes, settings.time_limit)
                     if live.trace:
                         yield live.trace
+                        room = True
                     else:
                         ready.append(live)
+                if room:
+                    # Others take their place before anything waits or a small group is predicted.
+                    continue
                 group = self.sizes.largest_group(ready)
                 if not self.sizes.is_full(group):
                     if working:
@@ -72,7 +77,7 @@ class Engine:
                 if not group:
                     continue
                 ready = [live for live in ready if live not in group]
-                predict(group, self.sizes)
+                predict(group, self.sizes, settings.time_limit)
                 for live in group:
                     if live.trace:
                         yield live.trace

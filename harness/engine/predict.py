@@ -1,22 +1,46 @@
 """Calling the method: timed, and tried again in smaller groups where a group fails."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from itertools import islice
 from time import perf_counter
+from typing import Any, TypeVar
 
 from ..errors import MethodError
-from .guard import Failure, guard
+from .guard import Failure, attempt
+from .process_state import process_state_kept
+from .score import own_map
 from .session import LiveSession
+
+T = TypeVar("T")
+
+#: Seconds that a call may take beyond its time limit before it is interrupted: one that is only a
+#: little late ends by itself.
+_GRACE_SECONDS = 1.0
+#: So many batch keys are kept; more are seldom equal to later ones.
+_KEYS = 1000
 
 
 class BatchSizes:
-    """How many sessions may share a predict call: `wanted`, or fewer where memory was too small."""
+    """How many sessions may share a predict call: `wanted`, or fewer where memory was too small.
+
+    Batch keys are user code: they are compared in `number_of` alone, inside of a guard.
+    """
 
     def __init__(self, wanted: int) -> None:
         self.wanted = wanted
-        #: By batch key, where a larger batch ran out of the device's memory.
-        self.reduced: dict[Hashable, int] = {}
+        #: By the number of a batch key, where a larger batch ran out of the device's memory.
+        self.reduced: dict[int, int] = {}
+        self._numbers: dict[Hashable, int] = {}
+        self._next = 0
 
-    def of(self, batch_key: Hashable) -> int:
+    def number_of(self, batch_key: Hashable) -> int:
+        """A number that equal batch keys share."""
+        if len(self._numbers) > _KEYS:
+            self._numbers.clear()
+        self._next += 1
+        return self._numbers.setdefault(batch_key, self._next)
+
+    def of(self, batch_key: int) -> int:
         """The largest batch for that key."""
         return self.reduced.get(batch_key, self.wanted)
 
@@ -26,7 +50,7 @@ class BatchSizes:
 
     def largest_group(self, sessions: list[LiveSession]) -> list[LiveSession]:
         """The largest group that may share a batch; of equal ones the oldest. [] from none."""
-        groups: dict[Hashable, list[LiveSession]] = {}
+        groups: dict[int, list[LiveSession]] = {}
         for live in sessions:
             group = groups.setdefault(live.batch_key, [])
             if not self.is_full(group):
@@ -41,43 +65,70 @@ class BatchSizes:
         return group[:half], group[half:]
 
 
-def prepare(live: LiveSession, batched: bool) -> None:
-    """Begin the method's session, if new, and get the batch key of its next prediction."""
+def prepare(live: LiveSession, sizes: BatchSizes, time_limit: float | None) -> None:
+    """Begin the method's session, if new, and get the batch key of its next prediction.
+
+    time_limit: seconds; None for any time.
+    """
     method = live.pairing.method
     started = perf_counter()
-    with guard("method-failed", live.fail):
+
+    def call() -> None:
         if not live.begun:
             method.begin(live.session)
             live.begun = True
-        if batched:
-            live.batch_key = method.batch_key(live.session)
-            hash(live.batch_key)
+        if sizes.wanted > 1:
+            live.batch_key = sizes.number_of(method.batch_key(live.session))
+
+    found = _attempt(call, 1, time_limit)
     live.predict_seconds += perf_counter() - started
+    if isinstance(found, Failure):
+        live.fail(found)
 
 
-def predict(group: list[LiveSession], sizes: BatchSizes) -> None:
+def predict(group: list[LiveSession], sizes: BatchSizes, time_limit: float | None) -> None:
     """Predict a group that shares a batch key: each session gets its prediction, or fails.
 
     A group that fails is predicted again in parts: in halves where the device's memory was too
-    small, else one by one, so that only the session that causes the failure is lost.
+    small, else one by one, so that only the session that causes the failure is lost. time_limit:
+    seconds for each session of the group; None for any time.
     """
     method = group[0].pairing.method
-    failures: list[Failure] = []
     started = perf_counter()
-    with guard("method-failed", failures.append):
-        maps = list(method.predict([live.session for live in group]))
+
+    def call() -> list[Any]:
+        found = method.predict([live.session for live in group])
+        # One more than wanted is too many; a generator may have no end.
+        maps = list(islice(found, len(group) + 1))
         if len(maps) != len(group):
-            raise MethodError(f"predict returned {len(maps)} maps for {len(group)} session(s)")
+            said = "more" if len(maps) > len(group) else len(maps)
+            raise MethodError(f"predict returned {said} maps for {len(group)} session(s)")
+        # The method may fill the same array again, so the engine keeps its own.
+        return [
+            own_map(prediction, live.instance.mask.shape)
+            for live, prediction in zip(group, maps, strict=True)
+        ]
+
+    maps = _attempt(call, len(group), time_limit)
+    if not isinstance(maps, Failure):
         seconds = (perf_counter() - started) / len(group)
         for live, prediction in zip(group, maps, strict=True):
             live.prediction = prediction
             live.predict_seconds += seconds
-    if not failures:
-        return
-    (failure,) = failures
-    if len(group) == 1:
-        group[0].fail(failure)
-        return
-    parts = sizes.halve(group) if failure.out_of_memory else [[live] for live in group]
-    for part in parts:
-        predict(part, sizes)
+    elif len(group) == 1:
+        group[0].fail(maps)
+    else:
+        parts = sizes.halve(group) if maps.out_of_memory else [[live] for live in group]
+        for part in parts:
+            predict(part, sizes, time_limit)
+
+
+def _attempt(call: Callable[[], T], sessions: int, time_limit: float | None) -> T | Failure:
+    """Call a method in a thread that no other method runs in."""
+
+    def kept() -> T:
+        with process_state_kept():
+            return call()
+
+    seconds = None if time_limit is None else time_limit * sessions + _GRACE_SECONDS
+    return attempt(kept, "method-failed", seconds)

@@ -1,5 +1,6 @@
 """What follows a prediction: its mask, its scores, and the next click or the end of the trace."""
 
+import sys
 from collections.abc import Callable, Sequence
 from time import perf_counter
 from typing import Any
@@ -10,7 +11,7 @@ from ..errors import MethodError
 from ..metrics.scores import boundary_iou, iou
 from ..store.masks import encode_mask
 from ..types import Click, Instance
-from .guard import Failure, guard
+from .guard import Failure, attempt
 from .session import LiveSession, Settings
 
 #: Called after every prediction with the instance, the clicks so far, the mask and its IoU.
@@ -20,13 +21,17 @@ Observer = Callable[[Instance, Sequence[Click], np.ndarray, float], None]
 def score(live: LiveSession, settings: Settings, observe: Observer | None) -> LiveSession:
     """Score the newest prediction; the session then has its next click, or its trace."""
     started = perf_counter()
-    instance, method = live.instance, live.pairing.method
-    failures: list[Failure] = []
-    with guard("method-failed", failures.append):
-        mask = checked_mask(live.prediction, instance.mask.shape, method.threshold)
-    failure = failures[0] if failures else _too_late(live.predict_seconds, settings.time_limit)
-    if failure:
-        live.fail(failure)
+    instance, declared = live.instance, live.pairing.declared
+    mask = attempt(
+        lambda: checked_mask(live.prediction, instance.mask.shape, declared.threshold),
+        "method-failed",
+    )
+    if isinstance(mask, Failure):
+        live.fail(mask)
+        return live
+    late = _too_late(live.predict_seconds, settings.time_limit)
+    if late:
+        live.fail(late)
         return live
     value = iou(mask, instance.mask)
     boundary = boundary_iou(mask, instance.mask) if settings.boundary_iou else None
@@ -34,14 +39,16 @@ def score(live: LiveSession, settings: Settings, observe: Observer | None) -> Li
         observe(instance, live.clicks, mask, value)
     reached = settings.stop_at is not None and value >= settings.stop_at
     click = None
-    if method.corrections and len(live.clicks) < settings.clicks and not reached:
-        with guard("simulator-failed", failures.append):
-            click = live.pairing.simulator.correct(
+    if declared.corrections and len(live.clicks) < settings.clicks and not reached:
+        click = attempt(
+            lambda: live.pairing.simulator.correct(
                 instance, live.prediction, mask, live.clicks, live.rng
-            )
+            ),
+            "simulator-failed",
+        )
     live.add_score(value, boundary, perf_counter() - started)
-    if failures:
-        live.fail(failures[0])
+    if isinstance(click, Failure):
+        live.fail(click)
     elif click is None:
         live.succeed(encode_mask(mask) if settings.save_masks else None)
     else:
@@ -52,8 +59,8 @@ def score(live: LiveSession, settings: Settings, observe: Observer | None) -> Li
 def _too_late(seconds: float, limit: float | None) -> Failure | None:
     if limit is None or seconds <= limit:
         return None
-    late = f"predict took {seconds:.3g} s; the limit is {limit:g} s a click"
-    return Failure("timed-out", late)
+    said = f"predict took {seconds:.3g} s; the limit is {limit:g} s a click"
+    return Failure("timed-out", said)
 
 
 def checked_mask(probabilities: Any, shape: tuple[int, ...], threshold: float) -> np.ndarray:
@@ -63,26 +70,57 @@ def checked_mask(probabilities: Any, shape: tuple[int, ...], threshold: float) -
     is compared where it lies and only the mask is copied. Raises MethodError unless it is a float32
     map of the image's shape with every value in [0, 1].
     """
-    kind = type(probabilities)
-    tensor = hasattr(kind, "detach") and hasattr(kind, "aminmax")
-    if not tensor and not issubclass(kind, np.ndarray):
-        raise MethodError(
-            f"predict returned {kind.__name__}; must be a NumPy array or a torch tensor"
-        )
-    if tuple(probabilities.shape) != shape:
-        raise MethodError(
-            f"predict returned a map of shape {tuple(probabilities.shape)}; must be the image's "
-            f"(H, W) = {shape}"
-        )
-    if str(probabilities.dtype).removeprefix("torch.") != "float32":
-        raise MethodError(f"predict returned dtype {probabilities.dtype}; must be float32")
-    if tensor and probabilities.device.type != "cpu":
-        return mask_from_device(probabilities.detach(), threshold)
-    values = probabilities.detach().numpy() if tensor else probabilities
+    values = _plain_map(probabilities, shape)
+    if not isinstance(values, np.ndarray):
+        if values.device.type != "cpu":
+            return mask_from_device(values, threshold)
+        values = values.numpy()
     low, high = float(values.min()), float(values.max())
     if not (low >= 0.0 and high <= 1.0):
         raise MethodError(_range_problem(values, low, high))
     return values > threshold
+
+
+def own_map(probabilities: Any, shape: tuple[int, ...]) -> Any:
+    """A copy of what a method returned, on the same device; values are not looked at.
+
+    An array stays a NumPy array and a tensor a tensor, both without subclass and gradient. Raises
+    MethodError unless it is a float32 map of the image's shape.
+    """
+    values = _plain_map(probabilities, shape)
+    return np.array(values) if isinstance(values, np.ndarray) else values.clone()
+
+
+def _plain_map(probabilities: Any, shape: tuple[int, ...]) -> Any:
+    """The same values as a plain array or tensor, not copied. Raises MethodError as `own_map`."""
+    kind = type(probabilities)
+    torch = sys.modules.get("torch")
+    if issubclass(kind, np.ndarray):
+        if issubclass(kind, np.ma.MaskedArray) and np.ma.getmaskarray(probabilities).any():
+            raise MethodError("predict returned a masked array; every pixel must have a value")
+        values = np.asarray(probabilities)
+    elif torch is not None and issubclass(kind, torch.Tensor):
+        values = probabilities.detach()
+        if kind is not torch.Tensor:
+            values = values.as_subclass(torch.Tensor)
+        if type(values) is not torch.Tensor:
+            raise MethodError(f"predict returned {kind.__name__}; must be a plain torch tensor")
+        if values.is_nested or values.layout is not torch.strided:
+            raise MethodError("predict returned a sparse or nested tensor; must be a dense one")
+        if values.device.type == "meta":
+            raise MethodError("predict returned a tensor on the meta device, which has no values")
+    else:
+        raise MethodError(
+            f"predict returned {kind.__name__}; must be a NumPy array or a torch tensor"
+        )
+    if tuple(values.shape) != tuple(shape):
+        raise MethodError(
+            f"predict returned a map of shape {tuple(values.shape)}; must be the image's "
+            f"(H, W) = {tuple(shape)}"
+        )
+    if str(values.dtype).removeprefix("torch.") != "float32":
+        raise MethodError(f"predict returned dtype {values.dtype}; must be float32")
+    return values
 
 
 def mask_from_device(values: Any, threshold: float) -> np.ndarray:

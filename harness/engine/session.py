@@ -1,7 +1,6 @@
 """What the engine works on: its settings, a pairing, and one instance from reference to trace."""
 
 import os
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,8 +8,9 @@ import numpy as np
 from ..errors import SimulatorError
 from ..method import Method, Probabilities, Session
 from ..simulator import Simulator
-from ..types import Click, EncodedMask, Instance, InstanceRef, Status, Step, Trace
-from .guard import Failure, guard
+from ..types import Click, EncodedMask, Instance, InstanceRef, Opening, Status, Step, Trace
+from .declared import Declared
+from .guard import Failure, attempt
 from .seeding import generator, method_seed
 
 #: More threads are seldom all busy; fewer let a GPU wait for scores.
@@ -38,13 +38,20 @@ class Settings:
 
 @dataclass(frozen=True)
 class Pairing:
-    """A method and a simulator that meet, with the names they have in traces, and the seed."""
+    """A method and a simulator that meet, with the names they have in traces, and the seed.
+
+    declared: what the method declares, read once: it cannot change during a run.
+    """
 
     method: Method
     method_name: str
     simulator: Simulator
     simulator_name: str
     seed: int = 0
+    declared: Declared = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "declared", Declared.of(self.method))
 
 
 @dataclass(eq=False)
@@ -53,7 +60,8 @@ class LiveSession:
 
     clicks: all so far; the method's session shows the same. steps: of the clicks that have been
     scored. trace: None until the session is finished. prediction: the method's newest map.
-    predict_seconds: what the method has spent on the newest click. instance, session (what the
+    predict_seconds: what the method has spent on the newest click. batch_key: a number that equal
+    batch keys share. instance, session (what the
     method sees) and rng exist once `open` has succeeded.
     """
 
@@ -65,37 +73,47 @@ class LiveSession:
     prediction: Probabilities | None = None
     predict_seconds: float = 0.0
     begun: bool = False
-    batch_key: Hashable = None
+    batch_key: int = 0
     instance: Instance = field(init=False)
     session: Session = field(init=False)
     rng: np.random.Generator = field(init=False)
 
     def open(self) -> "LiveSession":
         """Load the instance and place the opening clicks; fails where either cannot be done."""
-        ref, seed, method = self.ref, self.pairing.seed, self.pairing.method
-        with guard("data-failed", self.fail):
-            self.instance = ref.load()
-            self.instance.image.flags.writeable = False
-            self.instance.mask.flags.writeable = False
-        if self.trace:
+        ref, seed, declared = self.ref, self.pairing.seed, self.pairing.declared
+        loaded = attempt(ref.load, "data-failed")
+        if isinstance(loaded, Failure):
+            self.fail(loaded)
             return self
+        self.instance = loaded
+        loaded.image.flags.writeable = False
+        loaded.mask.flags.writeable = False
         self.rng = generator(seed, ref.dataset, ref.name)
-        with guard("simulator-failed", self.fail):
-            clicks = self.pairing.simulator.open(self.instance, method.opening, self.rng)
-            if not clicks:
-                raise SimulatorError("the simulator placed no opening click")
-            self.clicks = tuple(clicks)
-        if self.trace:
+        clicks = attempt(lambda: self._opening(declared.opening), "simulator-failed")
+        if isinstance(clicks, Failure):
+            self.fail(clicks)
             return self
+        self.clicks = clicks
+        # A method can make a read-only array writeable, so it gets arrays of its own.
+        image, truth = loaded.image.copy(), loaded.mask.copy() if declared.sees_truth else None
+        for array in (image, truth):
+            if array is not None:
+                array.flags.writeable = False
         self.session = Session(
-            image=self.instance.image,
+            image=image,
             clicks=self.clicks,
             dataset=ref.dataset,
             seed=method_seed(seed, ref.dataset, ref.name),
-            truth=self.instance.mask if method.sees_truth else None,
+            truth=truth,
             _instance=ref.name,
         )
         return self
+
+    def _opening(self, opening: Opening) -> tuple[Click, ...]:
+        clicks = tuple(self.pairing.simulator.open(self.instance, opening, self.rng))
+        if not clicks:
+            raise SimulatorError("the simulator placed no opening click")
+        return clicks
 
     def add_click(self, click: Click) -> None:
         """Go on with a correction of the newest prediction."""
@@ -117,14 +135,14 @@ class LiveSession:
     def fail(self, failure: Failure) -> None:
         """Finish with the steps so far; clicks without a prediction get a step without a score."""
         self.steps.extend(Step(click) for click in self.clicks[len(self.steps) :])
-        self._finish(failure.status, error=failure.message)
+        self._finish(failure.status, failure)
 
     def succeed(self, mask: EncodedMask | None = None) -> None:
         """Finish. mask: the last one, where it is to be saved."""
         self._finish("ok", mask=mask)
 
     def _finish(
-        self, status: Status, error: str | None = None, mask: EncodedMask | None = None
+        self, status: Status, failure: Failure | None = None, mask: EncodedMask | None = None
     ) -> None:
         self.trace = Trace(
             self.pairing.method_name,
@@ -134,6 +152,7 @@ class LiveSession:
             self.ref.name,
             tuple(self.steps),
             status,
-            error,
+            failure.message if failure else None,
             mask,
+            failure.traceback if failure else "",
         )

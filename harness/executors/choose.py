@@ -15,7 +15,8 @@ def make_executor(config: RunConfig) -> Executor:
             config.ray_address,
             config.runtime_env,
             config.ship_package,
+            config.stop_failing_after,
         )
     from .inline import Inline
 
-    return Inline()
+    return Inline(config.stop_failing_after)

@@ -88,6 +88,12 @@ class RunConfig(BaseModel):
     keep: bool = Field(
         False, description="Resume though code or data differ; the manifest records what does."
     )
+    stop_failing_after: int = Field(
+        5,
+        ge=0,
+        description="Stop a method whose first N instances all fail alike; default {default}, "
+        "0: never.",
+    )
     boundary_iou: bool = Field(False, description="Score boundary IoU after every click too.")
     save_masks: bool = Field(
         False, description="Keep every trace's last mask: COCO JSON in DIR/masks."

@@ -12,8 +12,11 @@ import pandas as pd
 
 from .. import registry
 from ..dataset import Dataset
+from ..engine import guard
+from ..engine.declared import Declared
+from ..engine.process_state import process_state_kept
 from ..engine.session import Pairing, Settings
-from ..errors import UserError, nearest
+from ..errors import UserError, cleaned, nearest
 from ..method import Checkpoint, Method
 from ..registry import Spec
 from ..simulator import Simulator
@@ -155,11 +158,6 @@ def make_plan(config: RunConfig) -> Plan:
     _refuse_twins("dataset", [dataset.name for dataset in datasets])
     for method in methods:
         opening = method.entry.opening
-        if opening not in OPENINGS:
-            known = nearest(opening, OPENINGS)
-            raise UserError(
-                f"method {method.name} asks for an unknown opening {opening!r}: {known}"
-            )
         if len(OPENINGS[opening]) > config.clicks:
             raise UserError(
                 f"method {method.name} opens with {len(OPENINGS[opening])} clicks ({opening}), "
@@ -180,22 +178,43 @@ def plan_method(named: Named) -> MethodPlan:
             resources = read_resources(named.pop("resources"))
         except ValueError as error:
             raise UserError(f"method {named.get('name')}: {error}") from None
-    found = registry.methods.resolve(named, Method)
-    built = found.build()
-    entry = describe_method(built, found.spec)
-    entry.identity = identity_of(found, built)
-    return MethodPlan(found.label, found.build, built, entry, resources)
+    shown = named if isinstance(named, (str, dict)) else getattr(named, "__name__", type(named))
+
+    def build() -> MethodPlan:
+        with process_state_kept():
+            found = registry.methods.resolve(named, Method)
+            built = found.build()
+            _refuse_unfinished(found.label, built)
+            entry = describe_method(built, cleaned(found.spec))
+            entry.identity = identity_of(found, built)
+            return MethodPlan(cleaned(found.label), found.build, built, entry, resources)
+
+    return guard.build(f"method {shown} cannot be used", build)
+
+
+def _refuse_unfinished(name: str, method: Method) -> None:
+    kind = type(method)
+    own = (kind.predict is not Method.predict, kind.predict_one is not Method.predict_one)
+    if not any(own) and not {"predict", "predict_one"} & vars(method).keys():
+        raise UserError(f"method {name}: {kind.__name__} must define predict_one or predict")
 
 
 def describe_method(method: Method, spec: str) -> MethodEntry:
     """What the manifest and the leaderboard say of a method."""
     files = checkpoints(method)
+    try:
+        declared = Declared.of(method)
+    except UserError as error:
+        raise UserError(f"method {spec}: {error}") from None
+    if declared.opening not in OPENINGS:
+        known = nearest(str(declared.opening), OPENINGS)
+        raise UserError(f"method {spec} asks for an unknown opening {declared.opening!r}: {known}")
     return MethodEntry(
         spec=spec,
-        opening=method.opening,
-        threshold=float(method.threshold),
-        corrections=method.corrections,
-        sees_truth=method.sees_truth,
+        opening=declared.opening,
+        threshold=declared.threshold,
+        corrections=declared.corrections,
+        sees_truth=declared.sees_truth,
         paper=method.paper,
         departures=list(method.departures),
         weights=WeightsRecord.of(files) if files else None,
@@ -239,7 +258,7 @@ def plan_dataset(named: Named, wanted: Selection = EVERYTHING) -> DatasetPlan:
     found = registry.datasets.resolve(named, Dataset, data_root=wanted.data_root)
     name, dataset = found.label, found.build()
     dataset.name = name
-    everything = dataset.instances()
+    everything = _with_writable_names(dataset.instances())
     refs = everything[start:stop]
     if wanted.instances is not None:
         refs = _named_instances(name, refs, wanted.instances, wanted.several)
@@ -263,6 +282,15 @@ def plan_dataset(named: Named, wanted: Selection = EVERYTHING) -> DatasetPlan:
         identity=identity_of(found, dataset),
     )
     return DatasetPlan(name, refs, entry, everything)
+
+
+def _with_writable_names(refs: Sequence[InstanceRef]) -> Sequence[InstanceRef]:
+    """The instances; names of files that are not UTF-8, or hold control characters, are cleaned."""
+    if all(ref.name == cleaned(ref.name) for ref in refs):
+        return refs
+    return [
+        replace(ref, name=cleaned(ref.name), image_name=cleaned(ref.image_name)) for ref in refs
+    ]
 
 
 def _named_instances(

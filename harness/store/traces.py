@@ -152,9 +152,10 @@ class Store:
     def _log_failure(self, trace: Trace) -> None:
         record = dict(zip(KEY, trace.key, strict=True))
         record |= {"click": len(trace.steps), "status": trace.status}
-        record |= {"error": trace.error, "time": now()}
+        record |= {"error": trace.error, "time": now(), "traceback": trace.traceback}
         try:
-            append_line(self.directory / "failures.jsonl", json.dumps(record, ensure_ascii=False))
+            # Escapes keep a line one line for readers that end lines at U+2028 or U+0085.
+            append_line(self.directory / "failures.jsonl", json.dumps(record))
         except UserError as error:
             raise UserError(self._stuck(error)) from error
 

@@ -59,10 +59,11 @@ def execute(
     if config.out is None:
         raise UserError("out is missing: name the directory the run is kept in")
     plan, out = make_plan(config), config.out
+    kept_in = out.absolute()
 
     def write_masks() -> None:
-        if (out / INSTANCES).exists():
-            write_coco(out, pd.read_parquet(out / INSTANCES))
+        if (kept_in / INSTANCES).exists():
+            write_coco(kept_in, pd.read_parquet(kept_in / INSTANCES))
 
     at_end = write_masks if config.save_masks else None
     carry_out(plan, out, config, on_start, on_trace, at_end, watch)
@@ -84,6 +85,8 @@ def carry_out(
     Raises UserError when the directory belongs to a run with other settings.
     """
     executor = make_executor(config)
+    # A method may change the working directory while the run goes on.
+    traces_in = out.absolute()
     with exclusive(out):
         admit(out, describe(plan, executor, config), Resume(**config.fields_of(Resume)))
         record_instances(out, plan.instances())
@@ -91,7 +94,10 @@ def carry_out(
         if on_start:
             on_start(jobs, _planned(plan) - sum(len(job.refs) for job in jobs))
         try:
-            with Store(out) as store, _closed(executor.run(jobs, watch) if jobs else ()) as traces:
+            with (
+                Store(traces_in) as store,
+                _closed(executor.run(jobs, watch) if jobs else ()) as traces,
+            ):
                 for trace in traces:
                     store.add(trace)
                     if on_trace:

@@ -43,6 +43,7 @@ def run(
     retry_failures: bool = False,
     redo: str | Sequence[str] = (),
     keep: bool = False,
+    stop_failing_after: int = 5,
     boundary_iou: bool = False,
     save_masks: bool = False,
     out: Path | str | None = None,
@@ -65,6 +66,7 @@ def run(
     line. time_limit: seconds that a prediction may take. retry_failures: compute failed traces of
     `out` again. redo: methods of `out`, by their names in it, to compute again; their traces are
     removed. keep: resume `out` though code or data differ; its manifest records what does.
+    stop_failing_after: a method stops when its first N instances all fail alike, 0: never.
     boundary_iou: score boundary IoU after every click too. save_masks: keep the last
     mask of every trace as COCO JSON in `out`.
     out: the run directory, made or resumed; without it nothing is written. progress: whether to
@@ -93,7 +95,9 @@ def _run(config: RunConfig, *callbacks: Any) -> Run:
         return load_run(config.out)
     plan, manifest, traces = compute(config, *callbacks)
     frame = to_frame(to_table(traces))
-    failures = failures_of(frame, {trace.key: trace.error or "" for trace in traces})
+    messages = {trace.key: trace.error or "" for trace in traces}
+    tracebacks = {trace.key: trace.traceback for trace in traces}
+    failures = failures_of(frame, messages, tracebacks)
     return Run(None, manifest, frame, plan.instances(), failures=failures)
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from isegbench.harness import registry as rooms
 from isegbench.harness.errors import UserError
 from isegbench.harness.planning.outline import outlines
-from isegbench.harness.registry import Registry, Spec
+from isegbench.harness.registry import Registry, Spec, load_module, own_modules
 
 
 class Thing:
@@ -178,3 +178,21 @@ def test_a_builtin_keeps_its_name_before_a_plugin(monkeypatch, caplog):
 def test_a_label_is_text(label):
     with pytest.raises(UserError, match="label = .*: must be text"):
         Spec.of({"name": "thing", "label": label})
+
+
+def test_a_file_imports_its_neighbours(tmp_path):
+    for folder in ("one", "two"):
+        (tmp_path / folder / "nets").mkdir(parents=True)
+        (tmp_path / folder / "nets" / "__init__.py").write_text("")
+        (tmp_path / folder / "nets" / "unet.py").write_text(f"NAME = {folder!r}")
+        (tmp_path / folder / "neighbour_model.py").write_text("from nets.unet import NAME")
+        (tmp_path / folder / "mine.py").write_text(
+            "from neighbour_model import NAME\n"
+            "def later():\n    import neighbour_late\n    return neighbour_late.NAME\n"
+        )
+    (tmp_path / "one" / "neighbour_late.py").write_text("NAME = 'late'")
+    one, two = (load_module(tmp_path / folder / "mine.py") for folder in ("one", "two"))
+    assert (one.NAME, two.NAME, one.later()) == ("one", "two", "late")
+    names = {module.__name__ for module in own_modules()}
+    assert names >= {one.__name__, two.__name__, "neighbour_model", "nets.unet", "neighbour_late"}
+    assert not any(name.startswith(("numpy", "isegbench.")) for name in names)

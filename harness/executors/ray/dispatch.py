@@ -13,6 +13,7 @@ from ...planning.plan import Job
 from ...planning.resources import Resources
 from ...types import Trace
 from ..executor import PoolStatus, Watch
+from ..failing import Failing
 from .cluster import Cluster
 from .death import own_end
 from .shipping import DriverPayloads, with_bytes
@@ -60,6 +61,7 @@ class Dispatch:
         self._grace = grace
         self._payloads = DriverPayloads(list(jobs), grace)
         self._failures = WorkerFailures(jobs)
+        self.failing = Failing(0)
         self._groups: list[WorkerGroup] = []
         # Workers with GPUs come first: the others fit into the room that is left.
         for shape in sorted(set(shapes), key=lambda s: (-(s.gpus or 0), -s.cpus)):
@@ -202,6 +204,9 @@ class Dispatch:
             if piece.refs.pop(trace.instance, None) is not None:
                 piece.done += 1
                 yield trace
+                if self.failing.add(trace):
+                    for group in self._groups:
+                        group.queue.drop(trace.method)
 
     def _handle_failure(
         self,

@@ -8,6 +8,7 @@ from ...planning.plan import Job
 from ...planning.resources import Resources
 from ...types import Trace
 from ..executor import Executor, Watch
+from ..failing import Failing
 from .cluster import Cluster
 from .dispatch import Dispatch
 from .package import with_package
@@ -39,12 +40,14 @@ class RayPool(Executor):
         address: str | None = None,
         runtime_env: dict[str, Any] | None = None,
         ship_package: bool = False,
+        stop_failing_after: int = 0,
     ) -> None:
         self._workers = workers
         self._gpus = gpus_per_worker
         self._address = address
         self._runtime_env = runtime_env
         self._ship_package = ship_package
+        self._failing = Failing(stop_failing_after)
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -63,6 +66,7 @@ class RayPool(Executor):
             environment = with_package(environment)
         with Cluster(self._address, self._workers, shapes, environment) as cluster:
             dispatch = Dispatch(cluster, jobs, shapes, self._workers, GRACE_SECONDS, watch)
+            dispatch.failing = self._failing
             yield from dispatch.traces()
 
     def _shape(self, job: Job) -> Resources:

@@ -3,7 +3,6 @@
 import fcntl
 import hashlib
 import os
-import sys
 import uuid
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import ray
 from ray import cloudpickle
 
+from ... import registry
 from ...downloads import weights
 from ...downloads.fetch import sha256_of
 from ...errors import DataError, UserError
@@ -87,9 +87,8 @@ def pickle_own_files_by_value() -> None:
 
     This also covers objects inside others: in a jittered simulator, in a partial decoder.
     """
-    for name, module in list(sys.modules.items()):
-        if name.startswith("isegbench_user_"):
-            cloudpickle.register_pickle_by_value(module)
+    for module in registry.own_modules():
+        cloudpickle.register_pickle_by_value(module)
 
 
 def with_bytes(ref: InstanceRef) -> InstanceRef:

@@ -51,6 +51,7 @@ class WorkQueue:
         self._remaining: dict[str, int] = {}
         self._seconds: dict[int, float] = {}
         self._build_seconds: dict[str, float] = {}
+        self._dropped: set[str] = set()
         largest: dict[int, int] = {}
         for number, job in jobs.items():
             by_size = sorted(((ref.image.size, ref) for ref in job.refs), key=lambda pair: -pair[0])
@@ -80,10 +81,19 @@ class WorkQueue:
 
     def put_back(self, piece: Piece) -> None:
         """Take back the instances that a worker did not do; they come first in the queue."""
-        if piece.refs:
-            method = self.method_of(piece)
+        method = self.method_of(piece)
+        if piece.refs and method not in self._dropped:
             self._remaining[method] += len(piece.refs)
             self._retries[method].append(Piece(piece.job, piece.refs, suspect=piece.suspect))
+
+    def drop(self, method: str) -> None:
+        """Take a method's instances out; those that workers hold are done, or dropped if not."""
+        self._dropped.add(method)
+        if method in self._remaining:
+            self._remaining[method] = 0
+            self._retries[method].clear()
+            for number in self._jobs_of[method]:
+                self._waiting[number].clear()
 
     def started(self, piece: Piece) -> int:
         """How many of a piece's unfinished instances its worker may have started, at most.

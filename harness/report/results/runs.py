@@ -115,7 +115,9 @@ def load_run(directory: Path | str, *, categorical: bool = False) -> Run:
     directory = Path(directory)
     manifest, traces = read_manifest(directory), read_traces(directory, categorical)
     instances = _read_instances(directory)
-    failures = failures_of(traces, read_messages(directory))
+    failures = failures_of(
+        traces, read_messages(directory), read_messages(directory, field="traceback")
+    )
     run = Run(directory, manifest, traces, instances, read_timing(directory), failures)
     for column, known in (("method", run.manifest.methods), ("dataset", run.manifest.datasets)):
         strange = sorted(set(run.traces[column].unique()) - set(known))

@@ -82,6 +82,7 @@ def label(
             "simulator": simulator,
             "clicks": _CLICKS,
             "save_masks": True,
+            "stop_failing_after": 0,
         }
     )
     plan = make_plan(config)

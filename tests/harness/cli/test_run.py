@@ -121,7 +121,16 @@ def test_a_method_that_fails_costs_its_instances_and_is_counted(tmp_path):
         *("run", "--method", "fussy.py:Fussy", "--dataset", "samples", "--clicks", 2, "--out", "o"),
         cwd=tmp_path,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 1, done.stderr
+    assert "fussy.py:Fussy: 7 of 24 traces failed" in done.stderr
+    assert 'line 9, in predict_one\n        raise RuntimeError("no coins, please")' in done.stderr
+    assert "guard.py" not in done.stderr
+    allowed = isegbench(
+        *("run", "--method", "fussy.py:Fussy", "--dataset", "samples", "--clicks", 2, "--out", "o"),
+        "--allow-failures",
+        cwd=tmp_path,
+    )
+    assert allowed.returncode == 0, allowed.stderr
     frame = read_traces(tmp_path / "o")
     failed = frame[frame.status == "method-failed"].instance
     assert failed.str.startswith("coins#").all()

@@ -183,7 +183,10 @@ MISBEHAVIOUR = {
     "range": (lambda s: ones(s) * 255, r"values from 255 to 255; must lie in \[0, 1\]"),
     "none": (lambda s: None, "returned NoneType; must be a NumPy array or a torch tensor"),
     "torch": (lambda s: torch.ones(s.shape, dtype=torch.float64), "dtype torch.float64"),
-    "meta": (lambda s: torch.ones(s.shape, device="meta"), "Cannot copy out of meta tensor"),
+    "meta": (
+        lambda s: torch.ones(s.shape, device="meta"),
+        "on the meta device",
+    ),
     "torch-nan": (lambda s: torch.ones(s.shape) * float("nan"), "NaN in"),
 }
 

@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 import isegbench
@@ -60,7 +61,10 @@ def test_an_opening_must_fit_the_budget_and_exist(discs):
     class Boxed(Method):
         opening = "inside-outside"
 
-    class Odd(Method):
+        def predict_one(self, session):
+            return np.ones(session.shape, np.float32)
+
+    class Odd(Boxed):
         opening = "lasso"  # pyright: ignore[reportAssignmentType]
 
     with pytest.raises(UserError, match="opens with 3 clicks .inside-outside., more than"):

@@ -51,3 +51,18 @@ def test_objects_inside_others_are_pickled_by_value_too(own, wrapped, then, tmp_
     code = f"import pickle; assert pickle.load(open({str(sent)!r}, 'rb')){then}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_a_file_imports_from_beside_it_is_pickled_by_value_too(tmp_path):
+    (tmp_path / "shipped_net.py").write_text("class Net:\n    size = 3\n")
+    (tmp_path / "uses.py").write_text(
+        "import shipped_net\nfrom shipped_net import Net\n"
+        "def size():\n    return Net().size + shipped_net.Net.size\n"
+    )
+    module = load_module(tmp_path / "uses.py")
+    pickle_own_files_by_value()
+    sent = tmp_path / "sent"
+    sent.write_bytes(ray.cloudpickle.dumps(module.size))
+    code = f"import pickle; assert pickle.load(open({str(sent)!r}, 'rb'))() == 6"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -23,11 +23,11 @@ def test_a_row_for_each_failure():
     ]
     for categorical in (False, True):
         frame = to_frame(to_table(traces), categorical)
-        found = failures_of(frame, {traces[1].key: "NaN in 3 pixels"})
+        found = failures_of(frame, {traces[1].key: "NaN in 3 pixels"}, {})
         assert tuple(found) == FAILURES
         rows = found[["instance", "click", "status", "message"]].to_numpy().tolist()
         assert rows == [["b", 2, "method-failed", "NaN in 3 pixels"], ["c", 0, "data-failed", ""]]
-        assert not failures_of(pd.DataFrame(frame[frame["instance"] == "a"]), {}).size
+        assert not failures_of(pd.DataFrame(frame[frame["instance"] == "a"]), {}, {}).size
         assert pd.api.types.is_string_dtype(found["message"])
 
 
