@@ -110,6 +110,9 @@ class Method:
     paper: Paper | None = None
     #: Where the authors' protocol departs from the common one; printed as footnotes.
     departures: tuple[str, ...] = ()
+    #: (module, package) that it needs and isegbench does not install by default, for example
+    #: ("maxflow", "isegbench[graphcut]"); `isegbench list methods` shows how to install it.
+    requires: tuple[str, str] | None = None
     #: The checkpoint in use, or each of several; None for methods without weights.
     weights: Checkpoint | tuple[Checkpoint, ...] | None = None
 

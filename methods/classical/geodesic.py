@@ -5,8 +5,9 @@ import numpy as np
 from skimage.graph import MCP_Geometric
 
 from ...harness.method import Paper, Session
+from ...harness.types import Opening
 from .colour_model import ColourModel
-from .seeded_method import OpeningName, SeededMethod
+from .seeded_method import SeededMethod
 from .seeds import Seeds
 
 
@@ -43,7 +44,7 @@ class Geodesic(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: OpeningName = "click",
+        opening: Opening = "click",
         step: float = 0.01,
         bandwidth: float = 1.0,
         uniform_weight: float = 0.1,

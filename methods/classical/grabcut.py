@@ -4,8 +4,9 @@ import cv2
 import numpy as np
 
 from ...harness.method import Paper, Session
+from ...harness.types import Opening
 from ..processing.boxes import bounding_box
-from .seeded_method import OpeningName, SeededMethod
+from .seeded_method import SeededMethod
 from .seeds import Seeds
 
 #: OpenCV fits mixtures of this many Gaussians and refuses a side with fewer pixels.
@@ -38,9 +39,7 @@ class GrabCut(SeededMethod):
         "each side of the image's frame is background until a positive disc touches it",
     )
 
-    def __init__(
-        self, *, radius: int = 5, opening: OpeningName = "click", iterations: int = 1
-    ) -> None:
+    def __init__(self, *, radius: int = 5, opening: Opening = "click", iterations: int = 1) -> None:
         super().__init__(radius=radius, opening=opening)
         self.require(iterations >= 1, "iterations", iterations, "1 or more")
         self.iterations = iterations

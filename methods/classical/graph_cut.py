@@ -6,8 +6,9 @@ import numpy as np
 
 from ...harness.errors import UserError
 from ...harness.method import Paper, Session
+from ...harness.types import Opening
 from .colour_model import ColourModel
-from .seeded_method import OpeningName, SeededMethod
+from .seeded_method import SeededMethod
 from .seeds import Seeds
 
 try:
@@ -38,6 +39,7 @@ class GraphCut(SeededMethod):
         2001,
         "https://doi.org/10.1109/ICCV.2001.937505",
     )
+    requires = ("maxflow", "isegbench[graphcut]")
     departures = (
         "seeds are discs around clicks, not strokes",
         "colour histograms in Luv, smoothed and mixed with the whole image's for the background, "
@@ -49,7 +51,7 @@ class GraphCut(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: OpeningName = "click",
+        opening: Opening = "click",
         region: float = 0.03,
         bandwidth: float = 1.0,
         uniform_weight: float = 0.1,

@@ -6,8 +6,9 @@ import numpy as np
 from skimage.segmentation import random_walker
 
 from ...harness.method import Paper, Session
+from ...harness.types import Opening
 from .multigrid import GridLaplacian, solve
-from .seeded_method import OpeningName, SeededMethod
+from .seeded_method import SeededMethod
 from .seeds import Seeds
 
 #: scikit-image adds this to every weight, so that no pixel is cut off from the seeds.
@@ -45,7 +46,7 @@ class RandomWalker(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: OpeningName = "click",
+        opening: Opening = "click",
         beta: float = 400.0,
         solver: Literal["multigrid", "scikit-image"] = "multigrid",
         tolerance: float = 1e-4,

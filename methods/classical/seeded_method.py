@@ -1,15 +1,13 @@
 """What the classical methods have in common: clicks become seeds, seeds are never contradicted."""
 
 from abc import abstractmethod
-from typing import Literal
 
 import numpy as np
 
 from ...harness.errors import UserError
 from ...harness.method import Method, Session
+from ...harness.types import Opening
 from .seeds import Seeds, draw_seeds
-
-OpeningName = Literal["click", "inside-outside", "extreme-points", "box"]
 
 
 class SeededMethod(Method):
@@ -18,7 +16,7 @@ class SeededMethod(Method):
     Subclasses define `solve`, and validate their parameters with `require`.
     """
 
-    def __init__(self, *, radius: int, opening: OpeningName) -> None:
+    def __init__(self, *, radius: int, opening: Opening) -> None:
         self.radius = radius
         self.opening = opening
         self.require(radius >= 0, "radius", radius, "0 or more pixels")

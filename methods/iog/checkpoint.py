@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,9 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
+from ...harness.downloads.weights import resolve
 from ...harness.errors import UserError
+from ...harness.method import Checkpoint
 from ..nets.iog import IOGNet
 from ..nets.iog_refine import IOGRefineNet
 from ..runtime.checkpoint_file import fit, load_checkpoint, state_of
@@ -75,6 +77,19 @@ def read_checkpoint(path: Path | str) -> Saved:
         None if trained_on is None else tuple(trained_on),
         about.get("guidance", "inside-outside"),
     )
+
+
+def read_weights(weights: str, system: str) -> tuple[Checkpoint, Saved]:
+    """What `weights=` of a method names: the file, and its content.
+
+    system: the method whose checkpoints the name may be. The file's training data are those that
+    its content states if no others are recorded. Raises UserError.
+    """
+    file = resolve(weights, system)
+    saved = read_checkpoint(file.path)
+    if file.trained_on is None:
+        file = replace(file, trained_on=saved.trained_on)
+    return file, saved
 
 
 def load_network(path: Path | str, network: type[Network], depth: int | None = None) -> Network:

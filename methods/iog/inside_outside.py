@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from scipy.special import expit
 
 from ...harness.errors import MethodError, UserError
-from ...harness.method import Checkpoint, Method, Paper, Session
+from ...harness.method import Method, Paper, Session
 from ...harness.types import Box
 from ..processing.boxes import box_of
 from ..processing.byte_scale import byte_scaled
@@ -107,8 +106,3 @@ class InsideOutside(Method, ABC):
 def depth_of(backbone: Backbone | None) -> int | None:
     """The number in a backbone's name."""
     return None if backbone is None else int(backbone.removeprefix("resnet"))
-
-
-def trained_as(file: Checkpoint, trained_on: tuple[str, ...] | None) -> Checkpoint:
-    """The file, with what its content says it was trained on where that is not recorded."""
-    return file if file.trained_on is not None else replace(file, trained_on=trained_on)

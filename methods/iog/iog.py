@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 
-from ...harness.downloads.weights import resolve
 from ...harness.errors import UserError
 from ...harness.method import Session
 from ..nets.iog import IOGNet
 from ..runtime.device import Device
 from ..runtime.execution import Execution, Precision
-from .checkpoint import read_checkpoint
-from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of, trained_as
+from .checkpoint import read_weights
+from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of
 
 DEPARTURES: dict[Any, tuple[str, ...]] = {
     "image": ("nothing farther than 30 pixels from the box of the corners is object",),
@@ -51,16 +50,15 @@ class IOG(InsideOutside):
         compiled: bool = False,
         channels_last: bool | None = None,
     ) -> None:
-        file = resolve(weights, self.name)
-        saved = read_checkpoint(file.path)
+        self.weights, saved = read_weights(weights, self.name)
         if saved.guidance != "inside-outside":
             raise UserError(
-                f"{file.path} was trained without an inside point: it is the first stage of iog-box"
+                f"{saved.path} was trained without an inside point: it is the first stage of "
+                "iog-box"
             )
         network = saved.network(IOGNet, depth_of(backbone))
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__(protocol, threshold, execution, network.side)
-        self.weights = trained_as(file, saved.trained_on)
         self.departures = DEPARTURES[protocol] + execution.departures
         self.network = execution.ready(network, ["fine"])
 

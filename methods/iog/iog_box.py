@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ...harness.downloads.weights import resolve
 from ...harness.errors import MethodError, UserError
 from ...harness.method import Session
 from ...harness.types import Box
@@ -13,9 +12,9 @@ from ..nets.iog import IOGNet
 from ..processing.boxes import box_of
 from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
-from .checkpoint import Saved, read_checkpoint
+from .checkpoint import Saved, read_weights
 from .guidance import OpeningInView, corners, guidance, opening_guidance, opening_of
-from .inside_outside import Backbone, InsideOutside, depth_of, trained_as
+from .inside_outside import Backbone, InsideOutside, depth_of
 from .view import CropView
 
 _OUTSIDE, _BOTH = "outside", "inside-outside"
@@ -55,25 +54,24 @@ class IOGBox(InsideOutside):
         if (weights is None) != (stages == 1):
             needs = "has no second network: leave weights out" if weights else "needs weights=..."
             raise UserError(f"iog-box: stages={stages} {needs}")
-        file = resolve(outside, self.name)
-        saved = _trained_with(read_checkpoint(file.path), _OUTSIDE)
+        outside_file, saved = read_weights(outside, self.name)
+        _require_guidance(saved, _OUTSIDE)
         first = saved.network(IOGNet, depth_of(backbone) if stages == 1 else None)
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__("image", threshold, execution, first.side)
-        outside_file = trained_as(file, saved.trained_on)
         self.weights = outside_file
         self.first = execution.ready(first, ["fine"])
         self.second: IOGNet | None = None
         if weights is not None:
-            file = resolve(weights, "iog")
-            saved = _trained_with(read_checkpoint(file.path), _BOTH)
+            file, saved = read_weights(weights, "iog")
+            _require_guidance(saved, _BOTH)
             second = saved.network(IOGNet, depth_of(backbone))
             if second.side != first.side:
                 raise UserError(
                     f"iog-box: {outside} sees {first.side} pixels a side and {weights} "
                     f"{second.side}: both stages need the same view"
                 )
-            self.weights = (outside_file, trained_as(file, saved.trained_on))
+            self.weights = (outside_file, file)
             self.second = execution.ready(second, ["fine"])
         self.departures = _departures(stages) + execution.departures
 
@@ -120,7 +118,7 @@ def inside_point(mask: np.ndarray, box: Box) -> tuple[int, int]:
     return opening.inside
 
 
-def _trained_with(saved: Saved, wanted: str) -> Saved:
+def _require_guidance(saved: Saved, wanted: str) -> None:
     """Raises UserError for a checkpoint of the other stage."""
     if saved.guidance != wanted:
         key, other = ("outside", "weights") if wanted == _OUTSIDE else ("weights", "outside")
@@ -128,7 +126,6 @@ def _trained_with(saved: Saved, wanted: str) -> Saved:
             f"iog-box: {key}={saved.path} was trained with {saved.guidance} guidance, but this "
             f"stage needs {wanted}: is it the one for {other}?"
         )
-    return saved
 
 
 def _departures(stages: int) -> tuple[str, ...]:

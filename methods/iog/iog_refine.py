@@ -5,15 +5,14 @@ from typing import Any
 
 import torch
 
-from ...harness.downloads.weights import resolve
 from ...harness.method import Session
 from ...harness.types import Click
 from ..nets.iog_refine import Encoded, IOGRefineNet
 from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
-from .checkpoint import read_checkpoint
+from .checkpoint import read_weights
 from .guidance import INSIDE, OUTSIDE, with_click
-from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of, trained_as
+from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of
 from .iog import DEPARTURES
 from .released_simulator import view_point
 
@@ -49,12 +48,10 @@ class IOGRefine(InsideOutside):
         compiled: bool = False,
         channels_last: bool | None = None,
     ) -> None:
-        file = resolve(weights, self.name)
-        saved = read_checkpoint(file.path)
+        self.weights, saved = read_weights(weights, self.name)
         network = saved.network(IOGRefineNet, depth_of(backbone))
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__(protocol, threshold, execution, network.side)
-        self.weights = trained_as(file, saved.trained_on)
         self.departures = _DEPARTURES[protocol] + execution.departures
         # Channels last moves a click in a hundred, by a pixel or two.
         self.network = execution.ready(network, ["encode", "fine"], channels_last=False)

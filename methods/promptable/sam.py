@@ -12,6 +12,7 @@ from torch import Tensor
 from ...harness.errors import MethodError
 from ...harness.method import Method, Paper, Session
 from ...harness.metrics.scores import iou
+from ...harness.types import Opening
 from ..nets.sam import Prompts
 from ..processing.boxes import box_of
 from ..runtime.device import Device
@@ -19,7 +20,6 @@ from ..runtime.execution import Execution, Precision
 from .sam_checkpoints import Family
 from .sam_models import load_sam
 
-Opening = Literal["click", "box", "inside-outside", "extreme-points"]
 Protocol = Literal["paper", "segnext", "rclicks"]
 Multimask = Literal["first", "always", "never"]
 MaskChoice = Literal["score", "first", "area", "oracle"]
@@ -52,6 +52,7 @@ class SAM(Method):
         2023,
         "https://arxiv.org/abs/2304.02643",
     )
+    requires = ("transformers", "isegbench[sam]")
 
     def __init__(
         self,
@@ -83,8 +84,8 @@ class SAM(Method):
         self.feed_back = feed_back or preset.feed_back
         logit = preset.threshold if threshold is None else threshold
         self.threshold = 1 / (1 + math.exp(-logit))
-        self.sees_truth = self.mask_choice == "oracle"  # pyright: ignore[reportAttributeAccessIssue]
-        self.paper = _PAPERS.get(loaded.family, SAM.paper)  # pyright: ignore[reportAttributeAccessIssue]
+        self.sees_truth = self.mask_choice == "oracle"
+        self.paper = _PAPERS.get(loaded.family, SAM.paper)
         falls_back = (
             hasattr(loaded.network, "stability_fallback") and stability_fallback is not False
         )
