@@ -27,7 +27,7 @@ class GraphCut(SeededMethod):
     (the paper's equations 1 to 4). sigma^2 is the image's mean squared colour difference between
     neighbours.
 
-    radius: of the seed discs, in pixels. opening: the clicks asked for first. region: the paper's
+    radius: of the seed discs, in pixels. opening: the first clicks. region: the paper's
     lambda. bandwidth (cells), uniform_weight, background_prior: see `ColourModel`. Raises UserError
     for values out of range, and when PyMaxflow is not installed.
     """
@@ -79,7 +79,7 @@ class GraphCut(SeededMethod):
         return minimum_cut(session.memory["graph"], ratio, seeds)
 
 
-#: More than all the links of a pixel together (4 + 4 / sqrt(2)), so that no cut severs a seed.
+#: More than the sum of a pixel's links (4 + 4 / sqrt(2)), so that no cut changes a seed's label.
 HARD = 8.0
 
 

@@ -22,7 +22,7 @@ class RandomWalker(SeededMethod):
     scaled to the image as scikit-image's `random_walker` does: beta / (10 std sqrt(3)) for colours
     in [0, 1].
 
-    radius: of the seed discs, in pixels. opening: the clicks asked for first. beta: how much a
+    radius: of the seed discs, in pixels. opening: the first clicks. beta: how much a
     contrast hinders the walker. solver: "multigrid" solves scikit-image's linear system by
     conjugate gradients with this package's multigrid preconditioner, starting from the last
     click's solution, to a relative residual of `tolerance`; "scikit-image" calls its
@@ -107,9 +107,9 @@ def walk_laplacian(image: np.ndarray, beta: float) -> GridLaplacian:
 def pin(
     walk: GridLaplacian, free: np.ndarray, positive: np.ndarray
 ) -> tuple[GridLaplacian, np.ndarray]:
-    """The system for the free pixels once the others are held at 1 (positive) or 0.
+    """The system for the free pixels, the others being fixed at 1 (positive) or 0.
 
-    Returns the operator, whose rows at held pixels are zero, and the right-hand side.
+    Returns the operator, whose rows at fixed pixels are zero, and the right-hand side.
     """
     pinned = GridLaplacian(
         walk.right * (free[:, :-1] & free[:, 1:]),

@@ -1,4 +1,4 @@
-"""CFR: a click method's prediction fed back to it as previous mask, before anybody clicks again."""
+"""CFR: a click method's prediction fed back to it as previous mask, before the next click."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
@@ -17,7 +17,7 @@ class CascadedRefinement(WrappedMethod):
     """Another click method, whose predictions are refined by predicting again.
 
     inner: the method, in the form of `--method` with ';' for ',' (`inner=ritm:weights=x;flip=no`);
-    one that does not see its previous mask is not changed by it. steps: further predictions after
+    CFR does not change a method without a previous mask as input. steps: further predictions after
     the first one. clicks: after how many of the first clicks it is done. adaptive: stop where a
     prediction changed no more than 20 pixels.
     """

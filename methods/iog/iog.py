@@ -27,12 +27,13 @@ class IOG(InsideOutside):
     """Inside-Outside Guidance: the box of two corners, enlarged by 30 pixels, segmented once.
 
     weights: a checkpoint's path or its name in `isegbench weights list`. backbone: checked against
-    the checkpoint; by default what the checkpoint says, or resnet101 for a released one.
+    the checkpoint; by default the checkpoint's own, or resnet101 for a released one.
     protocol: `image` takes clicks on image pixels; `released` is the released evaluation, whose
     points lie in the 512 x 512 view and whose mask goes through 8 bits: it needs the simulator
     `iog-released`. threshold: the released evaluation reports 0.1, 0.2, ..., 0.9.
-    precision: in which the network computes. compiled: torch.compile translates it first.
-    channels_last: lay it out so on a CPU; by default where that is known to change no result.
+    precision: of the network's computations. compiled: whether torch.compile compiles the network.
+    channels_last: whether the network uses this memory layout on a CPU; by default where no
+    recorded result changes.
     """
 
     name = "iog"

@@ -1,4 +1,4 @@
-"""IOG from a box alone: one network finds the inside point that another one needs."""
+"""IOG from a box alone: one network finds the inside point for another one."""
 
 from collections.abc import Sequence
 
@@ -25,11 +25,11 @@ class IOGBox(InsideOutside):
 
     The first segments with the inside channel empty. The pixel of its mask farthest from
     everything outside the mask is the inside point of the second, which is IOG; where the mask is
-    empty, the middle of the box is. What made Pixel-ImageNet from boxes.
+    empty, the middle of the box is. The authors made Pixel-ImageNet from boxes this way.
 
     outside: the first stage's checkpoint, trained with the outside guidance alone. weights: the
     second's, as for `iog`; backbone is checked against it. Both are paths or names in `isegbench
-    weights list`. stages: 1 takes the first stage's map for the answer, and no weights.
+    weights list`. stages: 1 returns the first stage's map and takes no weights.
     """
 
     name = "iog-box"
@@ -68,8 +68,8 @@ class IOGBox(InsideOutside):
             second = saved.network(IOGNet, depth_of(backbone))
             if second.side != first.side:
                 raise UserError(
-                    f"iog-box: {outside} sees {first.side} pixels a side and {weights} "
-                    f"{second.side}: both stages need the same view"
+                    f"iog-box: the view has {first.side} pixels a side for {outside}, but "
+                    f"{second.side} for {weights}: both stages need the same view"
                 )
             self.weights = (outside_file, file)
             self.second = execution.ready(second, ["fine"])
@@ -100,17 +100,17 @@ class IOGBox(InsideOutside):
         return self.second.fine(inputs)
 
     def _second_guidance(self, mask: np.ndarray, session: Session) -> np.ndarray:
-        """(2, side, side) float32: the box's corners, and the point that the mask stands for."""
+        """(2, side, side) float32: the box's corners, and the inside point of the mask."""
         box = session.memory["view"].tight_box()
         session.memory["inside"] = inside_point(mask, box)
         return opening_guidance(OpeningInView(session.memory["inside"], box), self.side)
 
 
 def inside_point(mask: np.ndarray, box: Box) -> tuple[int, int]:
-    """The (row, column) that a first-stage mask, (side, side) bool, stands for.
+    """The (row, column) of the inside point of a first-stage mask, (side, side) bool.
 
     The first, row by row, of the pixels farthest from everything outside the mask (exact
-    distances; beyond the view is outside). Of an empty mask the middle of the view's tight box.
+    distances; beyond the view is outside). For an empty mask, the middle of the view's tight box.
     """
     opening = opening_of(mask)
     if opening is None:
@@ -119,7 +119,7 @@ def inside_point(mask: np.ndarray, box: Box) -> tuple[int, int]:
 
 
 def _require_guidance(saved: Saved, wanted: str) -> None:
-    """Raises UserError for a checkpoint of the other stage."""
+    """Raise UserError for a checkpoint of the other stage."""
     if saved.guidance != wanted:
         key, other = ("outside", "weights") if wanted == _OUTSIDE else ("weights", "outside")
         raise UserError(

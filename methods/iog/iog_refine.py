@@ -1,4 +1,4 @@
-"""IOG with further clicks: the backbone runs once, each click only what stands behind it."""
+"""IOG with further clicks: the backbone runs once, each click runs only the layers after it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -29,9 +29,9 @@ _DEPARTURES: dict[Any, tuple[str, ...]] = {
 class IOGRefine(InsideOutside):
     """Inside-Outside Guidance with corrections: IOG's opening, then clicks one by one.
 
-    A positive click joins the inside guidance, a negative one the outside guidance. What the
-    network computes from the image and the opening alone is kept in the session. Parameters as
-    for `iog`; corrections of the released evaluation are the simulator `iog-released`'s.
+    A positive click is added to the inside guidance, a negative one to the outside guidance. The
+    session keeps what the network computes from the image and the opening alone. Parameters as
+    for `iog`; the simulator `iog-released` plays the corrections of the released evaluation.
     """
 
     name = "iog-refine"
@@ -63,7 +63,7 @@ class IOGRefine(InsideOutside):
         session.memory["drawn"] = 0
 
     def batch_key(self, session: Session) -> str:
-        """As for every session; its clicks are drawn by now."""
+        """As for every session. Draws the session's clicks first."""
         self._draw(session)
         return super().batch_key(session)
 
@@ -76,7 +76,7 @@ class IOGRefine(InsideOutside):
         return self.network.fine(encoded, maps)
 
     def _encode(self, sessions: Sequence[Session]) -> None:
-        """Run the backbone for sessions that are new, and keep what it gives."""
+        """Run the backbone for new sessions, and keep its output."""
         if not sessions:
             return
         encoded = self.network.encode(self._inputs(sessions))
@@ -98,7 +98,7 @@ class IOGRefine(InsideOutside):
 
 
 def _corrections(clicks: Sequence[Click]) -> list[Click]:
-    """The positive and negative clicks but for the first positive one, which is the opening's."""
+    """The positive and negative clicks without the first positive one, which is the opening's."""
     points = [click for click in clicks if click.kind in ("positive", "negative")]
     first = next(i for i, click in enumerate(points) if click.kind == "positive")
     return points[:first] + points[first + 1 :]
