@@ -44,8 +44,8 @@ class FocalClick(ClickMethod):
     The coarse network's input is the box of the last mask and the positive clicks, the refiner's is
     a box around what the newest click changes. If a session begins with a `previous` map, it
     starts from that mask: every prediction then changes only the component at the click, and is
-    0 or 1. threshold: None is the released one, 0.49 of HRNet and 0.5 of SegFormer. side: of the square
-    that the box is resized to, in pixels. precision, compiled, channels_last: see `iog`.
+    0 or 1. threshold: None is the released one, 0.49 of HRNet and 0.5 of SegFormer. side: of the
+    square that the box is resized to, in pixels. precision, compiled, channels_last: see `iog`.
     """
 
     paper = Paper(
