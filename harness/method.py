@@ -33,7 +33,7 @@ Probabilities = Union[np.ndarray, "torch.Tensor"]
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One simulated user who segments one object: what a method sees.
+    """One simulated user who segments one object: the input of a method.
 
     image: (H, W, 3) uint8 RGB, read-only. clicks: all so far, oldest first, the newest last.
     previous: the probability map this method returned last for this session, or None.

@@ -112,8 +112,8 @@ def _move(folder: Path, target: Path) -> None:
 def _check_archive(path: Path) -> None:
     if not (zipfile.is_zipfile(path) or tarfile.is_tarfile(path)):
         raise UserError(
-            f"what was downloaded is no zip or tar archive but {path.stat().st_size} bytes of "
-            "something else, perhaps a page that asks to log in"
+            f"the download is not a zip or tar archive but {path.stat().st_size} bytes of "
+            "something else, perhaps a login page"
         )
 
 

@@ -127,7 +127,7 @@ def read_clicks(
     missing = [column for column in REQUIRED if column not in frame]
     if missing:
         raise UserError(f"replay: {path} lacks the column(s) {', '.join(missing)}")
-    if "click" in frame:  # row 0 of a trace stands for one that failed before its first click
+    if "click" in frame:  # a trace that failed before its first click has a row 0
         frame = frame[frame["click"] > 0]
     if frame[["y", "x"]].isna().any(axis=None):
         raise UserError(f"replay: {path} has clicks without y or x")
