@@ -175,3 +175,10 @@ class TestCommands:
         assert "did you mean 'cut_sbd'" in str(call("path", "cut_sbb").exception)
         assert "Download snap.pth" in str(call("download", "snap_voc").exception)
         assert "did you mean 'snap'" in str(call("list", "--system", "snip").exception)
+
+    def test_the_licence_is_listed(self, call, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "200")
+        weights.register(
+            KnownCheckpoint("free_voc", "free", ("voc",), drive_id="x", licence="Apache-2.0")
+        )
+        assert "Apache-2.0" in call("list", "--system", "free").output
