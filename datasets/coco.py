@@ -261,7 +261,7 @@ def _is_id(value: Any) -> bool:
 def in_image_order(
     images: dict[Any, Any], annotations: Sequence[dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The annotations that are not crowds, those of one image together; strays at the end."""
+    """The annotations that are not crowds, by image; those of unlisted images at the end."""
     position = {image_id: index for index, image_id in enumerate(images)}
     single = [annotation for annotation in annotations if not annotation.get("iscrowd")]
     return sorted(single, key=lambda a: position.get(a["image_id"], len(position)))

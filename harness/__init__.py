@@ -1,4 +1,4 @@
-"""The engine of isegbench: knows no method and no data set by name.
+"""The engine of isegbench; it depends on no method and no data set.
 
 `import isegbench` gives the names that a program needs.
 """

@@ -33,7 +33,7 @@ Probabilities = Union[np.ndarray, "torch.Tensor"]
 
 @dataclass(slots=True, eq=False)
 class Session:
-    """One simulated user who segments one object: what a method sees.
+    """One simulated user who segments one object: the input of a method.
 
     image: (H, W, 3) uint8 RGB, read-only. clicks: all so far, oldest first, the newest last.
     previous: the probability map this method returned last for this session, or None.
@@ -110,6 +110,9 @@ class Method:
     paper: Paper | None = None
     #: Where the authors' protocol departs from the common one; printed as footnotes.
     departures: tuple[str, ...] = ()
+    #: (module, package) that it needs and isegbench does not install by default, for example
+    #: ("maxflow", "isegbench[graphcut]"); `isegbench list methods` shows how to install it.
+    requires: tuple[str, str] | None = None
     #: The checkpoint in use, or each of several; None for methods without weights.
     weights: Checkpoint | tuple[Checkpoint, ...] | None = None
 

@@ -252,7 +252,7 @@ class Step:
     iou is None for clicks before the first prediction. predict_seconds: the time of the predict
     call that served this click, divided by the number of sessions it served. step_seconds adds
     scoring and simulating. Both are None where there was no prediction. boundary_iou: None where
-    there was no prediction or it was not asked for.
+    there was no prediction or the run does not compute it.
     """
 
     click: Click

@@ -109,8 +109,9 @@ _SA_V = ("sa-1b", "sa-v")
 # The data that HQ-SAM's own layers were trained with is called HQSeg-44K.
 _HQSEG = ("sa-1b", "hqseg-44k")
 
-# SAM, HQ-SAM, MobileSAM, SAM 2 and 2.1: code and weights under Apache-2.0. SAM 3: a licence of its
-# own, and access on request.
+# The code and the weights of SAM, HQ-SAM, MobileSAM, SAM 2 and 2.1 have this licence.
+_SAM_LICENCE = "Apache-2.0"
+
 for _base, _trained_on, _ending, _sizes in (
     (
         _SEGMENT_ANYTHING,
@@ -141,11 +142,18 @@ for _base, _trained_on, _ending, _sizes in (
         _file = f"{_stem}{_ending}"
         register(
             KnownCheckpoint(
-                _stem, "sam", _trained_on, _file, url=f"{_base}/{_file}", megabytes=_size
+                _stem,
+                "sam",
+                _trained_on,
+                _file,
+                url=f"{_base}/{_file}",
+                megabytes=_size,
+                licence=_SAM_LICENCE,
             )
         )
 
-#: Models on the Hugging Face hub that `sam` runs, and what each was trained on.
+#: Models on the Hugging Face hub that `sam` runs, and what each was trained on. SAM 3 has a licence
+#: of its own, and access is on request.
 HUB_MODELS: dict[str, tuple[str, ...]] = {
     "facebook/sam-vit-base": _SA_1B,
     "facebook/sam-vit-large": _SA_1B,
@@ -160,10 +168,14 @@ HUB_MODELS: dict[str, tuple[str, ...]] = {
     "yonigozlan/EdgeTAM-hf": _SA_V,
     "facebook/sam3": ("sa-co",),
 }
-# ClickSEG's page links one folder and names models, not files. Its README says MIT, its licence
-# file Apache-2.0, and two files of its SegFormer NVIDIA's non-commercial licence. "Combined" adds
-# six data sets to COCO and LVIS.
+
+# ClickSEG's page links one folder and names models, not files. "Combined" adds six data sets to
+# COCO and LVIS.
 _CLICKSEG = "1XzUlpPqbzAyMt009HVpEeW31ln1FeXfX"
+# The README and the licence file differ.
+_CLICKSEG_LICENCE = "MIT (README) or Apache-2.0 (licence file)"
+# Two files of the SegFormer carry another licence.
+_SEGFORMER_LICENCE = f"{_CLICKSEG_LICENCE}; SegFormer: NVIDIA, non-commercial"
 _COMBINED = (
     *_COCO_LVIS,
     "ade20k",
@@ -185,9 +197,14 @@ for _name, _system, _sets, _size in (
     ("focalclick_segformer_b3_s2_cocolvis", "focalclick", _COCO_LVIS, 174.56),
     ("focalclick_segformer_b3_s2_combined", "focalclick", _COMBINED, 174.56),
 ):
-    register(KnownCheckpoint(_name, _system, _sets, folder_id=_CLICKSEG, megabytes=_size))
+    _licence = _SEGFORMER_LICENCE if "segformer" in _name else _CLICKSEG_LICENCE
+    register(
+        KnownCheckpoint(
+            _name, _system, _sets, folder_id=_CLICKSEG, megabytes=_size, licence=_licence
+        )
+    )
 
-# SimpleClick (MIT) links one folder; the file names are those of its scripts and of RClicks.
+# SimpleClick links one folder; the file names are those of its scripts and of RClicks.
 _SIMPLECLICK = "1qpK0gtAPkVMF7VC42UA9XF4xMWr5KJmL"
 for _stem in (
     "cocolvis_vit_base",
@@ -199,12 +216,18 @@ for _stem in (
     "sbd_vit_huge",
 ):
     _sets = _SBD if _stem.startswith("sbd") else _COCO_LVIS
-    register(KnownCheckpoint(_stem, "simpleclick", _sets, f"{_stem}.pth", folder_id=_SIMPLECLICK))
+    register(
+        KnownCheckpoint(
+            _stem, "simpleclick", _sets, f"{_stem}.pth", folder_id=_SIMPLECLICK, licence="MIT"
+        )
+    )
 
-# SegNext (MIT).
+# SegNext.
 for _name, _sets, _drive_id, _size in (
     ("segnext_vitb_sax1", _COCO_LVIS, "1eqkd5-J9MELGIw2WRcT5hejsnGc5oO30", 408),
     ("segnext_vitb_sax2", _COCO_LVIS, "1oxwCm4bFby6RgltO_tl54BqRN9tojylT", 435),
     ("segnext_vitb_sax2_ft", (*_COCO_LVIS, "hqseg44k"), "1yDN3mwBBO33TlA0KRdO2s07Q5HWXR6nt", 435),
 ):
-    register(KnownCheckpoint(_name, "segnext", _sets, drive_id=_drive_id, megabytes=_size))
+    register(
+        KnownCheckpoint(_name, "segnext", _sets, drive_id=_drive_id, megabytes=_size, licence="MIT")
+    )

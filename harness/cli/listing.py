@@ -50,7 +50,7 @@ def _methods(console) -> None:
         year = f" ({row.year})" if row.year else ""
         console.print(Text(row.name, style="bold"), Text(f"{row.paper or row.about}{year}"))
         facts = [("opening", row.opening), ("modes", row.modes), ("weights", row.weights)]
-        facts.append(("parameters", row.parameters))
+        facts += [("parameters", row.parameters), ("to install", row.install)]
         for label, value in facts:
             if value:
                 line = Text(f"{label}: ", style="dim").append(value, style="not dim")

@@ -30,17 +30,19 @@ def list_(
         raise UserError(f"no checkpoint is known for {system!r}: {nearest(system, systems)}")
     table = Table("method", box=None, pad_edge=False)
     table.add_column("name", no_wrap=True)
-    for heading in ("trained on", "size", "file"):
+    for heading in ("trained on", "size", "licence", "file"):
         table.add_column(heading)
     for entry in chosen:
         missing = "by hand" if entry.stored_name is None else "fetchable"
         size = f"{entry.megabytes:g} MB" if entry.megabytes else ""
         where = "here" if find(entry) else missing
-        table.add_row(entry.system, entry.name, ", ".join(entry.trained_on), size, where)
+        table.add_row(
+            entry.system, entry.name, ", ".join(entry.trained_on), size, entry.licence, where
+        )
     known = {entry.name for entry in known_checkpoints()}
     for name in added():
         if system is None and name not in known:
-            table.add_row("any", name, "", "", "here")
+            table.add_row("any", name, "", "", "", "here")
     Console().print(table)
 
 

@@ -1,2 +1,2 @@
-"""Fetching, unpacking and checking archives and checkpoints. Knows neither how they are read nor
-who uses them."""
+"""Fetching, unpacking and checking archives and checkpoints. It depends on
+neither their format nor their users."""

@@ -34,6 +34,7 @@ class KnownCheckpoint:
     its authors call it; None where their page does not say. url: where it can be fetched without
     a person. drive_id: of a Google Drive file. folder_id: of a Google Drive folder that holds it;
     without a file_name a person must find it there. megabytes: its size as its authors give it.
+    licence: what its authors state; empty if it is not recorded here.
     """
 
     name: str
@@ -44,6 +45,7 @@ class KnownCheckpoint:
     drive_id: str | None = None
     megabytes: float | None = None
     folder_id: str | None = None
+    licence: str = ""
 
     @property
     def link(self) -> str:

@@ -19,6 +19,7 @@ class WrappedMethod(Method):
         self.sees_truth = inner.sees_truth
         self.paper = inner.paper
         self.departures = inner.departures
+        self.requires = inner.requires
         self.weights = inner.weights
 
     def begin(self, session: Session) -> None:

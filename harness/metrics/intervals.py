@@ -2,7 +2,7 @@
 
 A benchmark is a sample of images. Instances of one image share its light,
 its clutter and often their outlines, so they are not independent; every function here therefore
-draws whole images ("clusters"): all instances and all seeds of an image stay together. With
+draws whole images ("clusters"): a draw has all instances and all seeds of an image. With
 several seeds an image's values are averaged over them, and the interval is about other images
 under the same protocol, not about a single lucky seed.
 """

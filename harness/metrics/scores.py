@@ -1,7 +1,7 @@
 """Metrics: pure functions on arrays and data frames.
 
 Most take `ious`, a float64 (N, K) array: row n is one trace, column k its IoU after click k + 1,
-K the click budget. NaN stands before the first prediction. `iou_curves` makes it from traces.
+K the click budget. It is NaN before the first prediction. `iou_curves` makes it from traces.
 """
 
 import math
@@ -244,8 +244,8 @@ def iou_curves(frame: pd.DataFrame, clicks: int, column: str = "iou") -> IoUCurv
     failed before its first click has one row with click 0. clicks: the budget K. column: what to
     read in place of `iou`, such as `boundary_iou`.
 
-    A trace that ended early keeps its last IoU to the end of the budget. A trace that the method
-    spoiled has IoU 0 from the failed click on, so it reaches no target it had not reached before.
+    A trace that ended early keeps its last IoU to the end of the budget. A trace in which the
+    method failed has IoU 0 from the failed click on: it reaches no further target.
 
     Raises UserError when a column is missing.
 

@@ -1,5 +1,6 @@
 """What the registered methods, data sets and simulators say of themselves."""
 
+import importlib.util
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +20,8 @@ class MethodListing:
 
     opening: the clicks it asks for first; where a parameter chooses them, each, the default first.
     modes: what its mode-like parameters may be, likewise. known, here: checkpoints known
-    for it, and those on this machine; both None for a method without weights.
+    for it, and those on this machine; both None for a method without weights. install: the command
+    that installs a missing package that the method requires; empty if nothing is missing.
     """
 
     name: str
@@ -32,6 +34,7 @@ class MethodListing:
     known: tuple[str, ...] | None
     here: tuple[str, ...] | None
     parameters: str
+    install: str
 
     @property
     def weights(self) -> str:
@@ -66,7 +69,15 @@ def _listing(name: str, factory: Callable[..., Any]) -> MethodListing:
         known=known,
         here=here,
         parameters=parameters(factory),
+        install=_install(getattr(factory, "requires", None)),
     )
+
+
+def _install(requires: tuple[str, str] | None) -> str:
+    """The command that installs a required package; empty if its module can be imported."""
+    if requires is None or importlib.util.find_spec(requires[0]) is not None:
+        return ""
+    return f"pip install '{requires[1]}'"
 
 
 def summary(factory: Callable[..., Any]) -> str:

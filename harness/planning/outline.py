@@ -1,7 +1,7 @@
 """The outline of a class or function, read from its source: importing a network takes seconds.
 
-An outline has the docstring, the signature, `opening` and `paper` of what it stands for, and its
-base classes' as well; its functions do nothing. It is for showing, never for running.
+An outline has the docstring, the signature, `opening`, `paper` and `requires` of what it stands
+for, and its base classes' as well; its functions do nothing. It is for showing, never for running.
 """
 
 import ast
@@ -17,7 +17,7 @@ from ..errors import UserError
 from ..registry import Registry
 
 #: The class attributes that an outline has.
-_SHOWN = {"opening", "paper"}
+_SHOWN = {"opening", "paper", "requires"}
 
 
 def outlines(registry: Registry[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:

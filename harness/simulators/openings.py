@@ -1,4 +1,4 @@
-"""Openings: the clicks a method asks for before its first prediction."""
+"""Openings: the clicks that a method needs before its first prediction."""
 
 from collections.abc import Callable
 

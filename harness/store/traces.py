@@ -37,7 +37,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-#: One column more, the last, in runs that ask for it.
+#: One column more, the last, in runs with boundary IoU.
 BOUNDARY_IOU = pa.field("boundary_iou", pa.float64())
 
 #: Files up to this many rows are merged once there are too many of them.
@@ -69,8 +69,8 @@ class Store:
         self._waiting: list[Trace] = []
         self._flushed_at = 0.0
         self._files = len(trace_files(self.directory))
-        #: Held for a moment: over `_waiting`, `_alarm` and `_problem`. Held while writing: one at
-        #: a time. Whoever holds both took `_writing` first.
+        #: `_lock` guards `_waiting`, `_alarm` and `_problem`, always briefly; `_writing` lets one
+        #: thread write. A thread that needs both takes `_writing` first.
         self._lock = threading.Lock()
         self._writing = threading.Lock()
         self._alarm: threading.Timer | None = None
@@ -175,7 +175,7 @@ def _place(folder: Path) -> tuple[int, int]:
 def to_table(traces: Iterable[Trace]) -> pa.Table:
     """Traces as rows, one a click; a trace without clicks gets one row with click 0.
 
-    The status of a failure stands in the last row of its trace; the rows before it are "ok". A
+    The status of a failure is in the last row of its trace; the rows before it are "ok". A
     column `boundary_iou` comes last where any step has one.
     """
     traces = list(traces)
@@ -326,10 +326,10 @@ def _rows_in(path: Path) -> int:
 
 
 def _read(paths: list[Path], columns: list[str] | None = None) -> pa.Table:
-    """Trace files as one table, in which no trace stands twice.
+    """Trace files as one table with each trace once.
 
-    Raises FileNotFoundError for a file that is gone, merged into another perhaps, and UserError for
-    one that is not readable.
+    Raises FileNotFoundError for a file that is gone, because it was merged into another, and
+    UserError for a file that is not readable.
     """
     tables = []
     for path in paths:
@@ -366,7 +366,7 @@ def _unreadable(path: Path, error: Exception) -> str:
 
 
 def _once(tables: list[pa.Table]) -> pa.Table:
-    """Concatenate; of a trace that stands in several tables keep one, rather one that is ok.
+    """Concatenate; of a trace in several tables keep one, an ok one if there is one.
 
     A trace is in two files after a crash while merging (equal rows), or when a failure has been
     tried again.

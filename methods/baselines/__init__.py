@@ -1,2 +1,2 @@
-"""Methods that mark the ends of the scale: bounds, nearest click, ellipse. None looks at the
+"""Methods that mark the ends of the scale: bounds, nearest click, ellipse. None uses the
 image's colours."""

@@ -1,4 +1,4 @@
-"""The two ends of the scale: a method that knows the answer and one that never answers."""
+"""The two ends of the scale: one method returns the ground truth, the other an empty mask."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from ...harness.types import OBJECT
 
 
 class Oracle(Method):
-    """Returns the ground truth: IoU 1 after the first click, unless the harness errs.
+    """Returns the ground truth: IoU 1 after the first click, unless the harness has an error.
 
     Ignored pixels come back as background; they are not scored.
     """
@@ -24,7 +24,7 @@ class Oracle(Method):
 
 
 class Empty(Method):
-    """Never finds anything: IoU 0 after every click, and the whole budget spent."""
+    """Returns an empty mask: IoU 0 after every click, to the end of the budget."""
 
     opening = "click"
 

@@ -1,4 +1,4 @@
-"""The ellipse in the box: what an object is when nobody looks at the image."""
+"""The ellipse in the box: a baseline that does not read the image."""
 
 from typing import Literal
 
@@ -13,8 +13,8 @@ class Ellipse(Method):
     """Calls the ellipse inscribed in the box the object: the baseline of methods with a box.
 
     The image is not read. A pixel is object when its centre lies in the ellipse that touches the
-    four outer sides of the box's pixels. opening: `box`, two corners; `inside-outside` asks for
-    the inside click as well and does not use it, so that three clicks are compared with three.
+    four outer sides of the box's pixels. opening: `box`, two corners; `inside-outside` has
+    the inside click as well and does not use it, for comparisons with methods of three clicks.
     """
 
     corrections = False

@@ -11,7 +11,7 @@ class NearestClick(Method):
 
     Distances are compared as squared integers between pixels, so the answer is exact. Without a
     negative click everything is object; without a positive one nothing is. The image is not
-    looked at, and clicks of other kinds (corners, extreme points) do not count.
+    read, and clicks of other kinds (corners, extreme points) do not count.
     """
 
     opening = "click"
@@ -29,7 +29,7 @@ class _NearestSoFar:
     """Running minima of the squared distance to the positive and to the negative clicks."""
 
     def __init__(self, shape: tuple[int, int]) -> None:
-        # The largest int stands for "no such click": nothing is closer than a missing click, and
+        # The largest int means "no such click": nothing is closer than a missing click, and
         # two missing clicks tie.
         self.positive = np.full(shape, np.iinfo(np.int64).max)
         self.negative = self.positive.copy()
@@ -41,7 +41,7 @@ class _NearestSoFar:
         return clicks[: len(self._counted)] == self._counted
 
     def add(self, clicks: tuple[Click, ...]) -> None:
-        """Take in the clicks that are new; any number of them."""
+        """Add the new clicks; any number of them."""
         for click in clicks[len(self._counted) :]:
             if click.kind in ("positive", "negative"):
                 nearest = self.positive if click.kind == "positive" else self.negative

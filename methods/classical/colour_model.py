@@ -11,12 +11,12 @@ BINS = 32
 
 
 class ColourModel:
-    """The colours of one image, and how they divide between object and background.
+    """The colours of one image, and their densities in the object and the background.
 
     bandwidth: standard deviation of the Gaussian kernel, in cells. uniform_weight: weight of a
     uniform density in both sides, so that a colour without a seed is improbable and not impossible.
     background_prior: weight of the whole image's colours in the background's density; a few discs
-    show little of a varied background, and most of a photograph is background.
+    sample little of a varied background, and most of a photograph is background.
     """
 
     def __init__(

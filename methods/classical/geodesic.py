@@ -5,8 +5,9 @@ import numpy as np
 from skimage.graph import MCP_Geometric
 
 from ...harness.method import Paper, Session
+from ...harness.types import Opening
 from .colour_model import ColourModel
-from .seeded_method import OpeningName, SeededMethod
+from .seeded_method import SeededMethod
 from .seeds import Seeds
 
 
@@ -18,8 +19,8 @@ class Geodesic(SeededMethod):
     positive and the negative seeds. The map is D_B / (D_F + D_B), above 0.5 where D_F < D_B,
     which is the paper's segmentation.
 
-    radius: of the seed discs, in pixels. opening: the clicks asked for first. step: the length of
-    a pixel's step where P is constant; it decides where all of the image looks alike. bandwidth
+    radius: of the seed discs, in pixels. opening: the first clicks. step: the length of
+    a pixel's step where P is constant; it decides where the image is uniform. bandwidth
     (cells), uniform_weight, background_prior: see `ColourModel`. Raises UserError for values out
     of range.
     """
@@ -43,7 +44,7 @@ class Geodesic(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: OpeningName = "click",
+        opening: Opening = "click",
         step: float = 0.01,
         bandwidth: float = 1.0,
         uniform_weight: float = 0.1,
@@ -83,7 +84,7 @@ def geodesic_distance(cost: np.ndarray, seeds: np.ndarray) -> np.ndarray:
     """
     if seeds.all():
         return np.zeros(cost.shape)
-    # The shortest way out of the seeds starts on their rim: next to a pixel that is none.
+    # The shortest path from the seeds starts on their rim, next to a pixel that is not a seed.
     rim = seeds & (cv2.dilate((~seeds).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
     distance = MCP_Geometric(cost).find_costs(np.argwhere(rim))[0]
     distance[seeds] = 0

@@ -1,11 +1,12 @@
-"""GrabCut (Rother, Kolmogorov & Blake 2004), as OpenCV has it."""
+"""GrabCut (Rother, Kolmogorov & Blake 2004), by OpenCV."""
 
 import cv2
 import numpy as np
 
 from ...harness.method import Paper, Session
+from ...harness.types import Opening
 from ..processing.boxes import bounding_box
-from .seeded_method import OpeningName, SeededMethod
+from .seeded_method import SeededMethod
 from .seeds import Seeds
 
 #: OpenCV fits mixtures of this many Gaussians and refuses a side with fewer pixels.
@@ -16,12 +17,12 @@ class GrabCut(SeededMethod):
     """Mixtures of Gaussians and minimum cuts in turn, around the seeds (`cv2.grabCut`).
 
     Each prediction starts from a guess, fits both mixtures to it and runs `iterations` rounds. In
-    a box everything is probably object, as in the paper. Without one a pixel is probably what the
-    nearest seed is: to call everything probable object would leave the background nothing but
-    its seeds to learn from. Nothing is carried over from click to click, so that a bad cut does
-    not outlive the click that corrects it.
+    a box everything is probably object, as in the paper. Without a box the guess for a pixel is the
+    label of the nearest seed: if everything were probable object, the background's mixture would be
+    fitted to its seeds alone. Each click starts afresh, so that a bad cut has no effect after the
+    click that corrects it.
 
-    radius: of the seed discs, in pixels. opening: the clicks asked for first. iterations: rounds
+    radius: of the seed discs, in pixels. opening: the first clicks. iterations: rounds
     per click. Raises UserError for values out of range.
     """
 
@@ -38,9 +39,7 @@ class GrabCut(SeededMethod):
         "each side of the image's frame is background until a positive disc touches it",
     )
 
-    def __init__(
-        self, *, radius: int = 5, opening: OpeningName = "click", iterations: int = 1
-    ) -> None:
+    def __init__(self, *, radius: int = 5, opening: Opening = "click", iterations: int = 1) -> None:
         super().__init__(radius=radius, opening=opening)
         self.require(iterations >= 1, "iterations", iterations, "1 or more")
         self.iterations = iterations
@@ -56,7 +55,7 @@ class GrabCut(SeededMethod):
         labels[seeds.positive] = cv2.GC_FGD
         labels[seeds.negative] = cv2.GC_BGD
         if fits_mixtures(labels):
-            # k-means inside draws from a generator that each thread has of its own.
+            # OpenCV's k-means draws from a generator of the thread.
             cv2.setRNGSeed(session.seed)
             background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
             cv2.grabCut(
@@ -72,7 +71,7 @@ class GrabCut(SeededMethod):
 
 
 def first_guess(session: Session, seeds: Seeds) -> np.ndarray:
-    """(H, W) bool: the pixels that are probably object, to begin with."""
+    """(H, W) bool: the pixels that are probably object before the first cut."""
     if bounding_box(session.shape, session.clicks) is not None:
         return ~seeds.negative
     return distance_to(seeds.positive) < distance_to(seeds.negative)

@@ -6,8 +6,9 @@ import numpy as np
 
 from ...harness.errors import UserError
 from ...harness.method import Paper, Session
+from ...harness.types import Opening
 from .colour_model import ColourModel
-from .seeded_method import OpeningName, SeededMethod
+from .seeded_method import SeededMethod
 from .seeds import Seeds
 
 try:
@@ -26,7 +27,7 @@ class GraphCut(SeededMethod):
     (the paper's equations 1 to 4). sigma^2 is the image's mean squared colour difference between
     neighbours.
 
-    radius: of the seed discs, in pixels. opening: the clicks asked for first. region: the paper's
+    radius: of the seed discs, in pixels. opening: the first clicks. region: the paper's
     lambda. bandwidth (cells), uniform_weight, background_prior: see `ColourModel`. Raises UserError
     for values out of range, and when PyMaxflow is not installed.
     """
@@ -38,6 +39,7 @@ class GraphCut(SeededMethod):
         2001,
         "https://doi.org/10.1109/ICCV.2001.937505",
     )
+    requires = ("maxflow", "isegbench[graphcut]")
     departures = (
         "seeds are discs around clicks, not strokes",
         "colour histograms in Luv, smoothed and mixed with the whole image's for the background, "
@@ -49,7 +51,7 @@ class GraphCut(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: OpeningName = "click",
+        opening: Opening = "click",
         region: float = 0.03,
         bandwidth: float = 1.0,
         uniform_weight: float = 0.1,
@@ -77,7 +79,7 @@ class GraphCut(SeededMethod):
         return minimum_cut(session.memory["graph"], ratio, seeds)
 
 
-#: More than all the links of a pixel together (4 + 4 / sqrt(2)), so that no cut severs a seed.
+#: More than the sum of a pixel's links (4 + 4 / sqrt(2)), so that no cut changes a seed's label.
 HARD = 8.0
 
 

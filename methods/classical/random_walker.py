@@ -6,8 +6,9 @@ import numpy as np
 from skimage.segmentation import random_walker
 
 from ...harness.method import Paper, Session
+from ...harness.types import Opening
 from .multigrid import GridLaplacian, solve
-from .seeded_method import OpeningName, SeededMethod
+from .seeded_method import SeededMethod
 from .seeds import Seeds
 
 #: scikit-image adds this to every weight, so that no pixel is cut off from the seeds.
@@ -21,7 +22,7 @@ class RandomWalker(SeededMethod):
     scaled to the image as scikit-image's `random_walker` does: beta / (10 std sqrt(3)) for colours
     in [0, 1].
 
-    radius: of the seed discs, in pixels. opening: the clicks asked for first. beta: how much a
+    radius: of the seed discs, in pixels. opening: the first clicks. beta: how much a
     contrast hinders the walker. solver: "multigrid" solves scikit-image's linear system by
     conjugate gradients with this package's multigrid preconditioner, starting from the last
     click's solution, to a relative residual of `tolerance`; "scikit-image" calls its
@@ -45,7 +46,7 @@ class RandomWalker(SeededMethod):
         self,
         *,
         radius: int = 5,
-        opening: OpeningName = "click",
+        opening: Opening = "click",
         beta: float = 400.0,
         solver: Literal["multigrid", "scikit-image"] = "multigrid",
         tolerance: float = 1e-4,
@@ -106,9 +107,9 @@ def walk_laplacian(image: np.ndarray, beta: float) -> GridLaplacian:
 def pin(
     walk: GridLaplacian, free: np.ndarray, positive: np.ndarray
 ) -> tuple[GridLaplacian, np.ndarray]:
-    """The system for the free pixels once the others are held at 1 (positive) or 0.
+    """The system for the free pixels, the others being fixed at 1 (positive) or 0.
 
-    Returns the operator, whose rows at held pixels are zero, and the right-hand side.
+    Returns the operator, whose rows at fixed pixels are zero, and the right-hand side.
     """
     pinned = GridLaplacian(
         walk.right * (free[:, :-1] & free[:, 1:]),

@@ -1,24 +1,22 @@
-"""What the classical methods have in common: clicks become seeds, seeds are never contradicted."""
+"""The base of the classical methods: clicks become seeds, and the map agrees with every seed."""
 
 from abc import abstractmethod
-from typing import Literal
 
 import numpy as np
 
 from ...harness.errors import UserError
 from ...harness.method import Method, Session
+from ...harness.types import Opening
 from .seeds import Seeds, draw_seeds
-
-OpeningName = Literal["click", "inside-outside", "extreme-points", "box"]
 
 
 class SeededMethod(Method):
-    """Draws the seeds, settles the cases without a question, and asks `solve` for the others.
+    """Draws the seeds, answers the trivial cases, and calls `solve` for the others.
 
     Subclasses define `solve`, and validate their parameters with `require`.
     """
 
-    def __init__(self, *, radius: int, opening: OpeningName) -> None:
+    def __init__(self, *, radius: int, opening: Opening) -> None:
         self.radius = radius
         self.opening = opening
         self.require(radius >= 0, "radius", radius, "0 or more pixels")
@@ -28,7 +26,7 @@ class SeededMethod(Method):
         """(H, W) probabilities, finite, in [0, 1]; both kinds of seed and other pixels exist."""
 
     def predict_one(self, session: Session) -> np.ndarray:
-        """(H, W) float32: 1 on positive seeds, 0 on negative ones, `solve`'s answer elsewhere."""
+        """(H, W) float32: 1 on positive seeds, 0 on negative ones, elsewhere from `solve`."""
         seeds = draw_seeds(session.shape, session.clicks, self.radius)
         if not seeds.positive.any():
             return np.zeros(session.shape, np.float32)

@@ -1,4 +1,4 @@
-"""From clicks to seeds: the pixels whose label a method without weights takes for granted."""
+"""From clicks to seeds: the pixels whose labels a method without weights takes as given."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..processing.boxes import bounding_box, pixel_inside
 
 @dataclass(frozen=True)
 class Seeds:
-    """Pixels with a known label.
+    """Pixels with a given label.
 
     positive, negative: (H, W) bool, disjoint; either may be empty.
     """
@@ -29,17 +29,17 @@ def disc(radius: int) -> np.ndarray:
 
 
 def draw_seeds(shape: tuple[int, int], clicks: Sequence[Click], radius: int) -> Seeds:
-    """The seeds that `clicks` stand for on an image of `shape` (H, W).
+    """The seeds of `clicks` on an image of `shape` (H, W).
 
     * A positive or negative click is a disc of `radius` pixels, cut off at the image's border (a
       click outside the image moves to its nearest pixel). Where discs overlap the later wins.
     * Corner and extreme clicks span a box, which is tight around the object: whatever lies
       outside it is background. Discs are drawn over it.
-    * A box without a positive click has one assumed at its centre.
+    * A box without a positive click gets one at its centre.
     * Without a box, each side of the image's frame (its outermost pixels) is background until a
-      positive disc touches it: an object is more often framed by a photograph than cut by it, and
-      whoever clicks at a border says otherwise. Should no negative seed remain, the frame stays
-      wherever no disc covers it.
+      positive disc touches it: most objects lie wholly inside the photograph, and a positive click
+      at a border marks one that does not. If no negative seed remained, the whole frame is
+      background where no disc covers it.
     """
     labels = np.zeros(shape, np.int8)
     box = bounding_box(shape, clicks)

@@ -1,4 +1,4 @@
-"""What BRS changes: a network together with one session's input, up to the variables."""
+"""The functions that BRS optimises: a network and one session's input, given the variables."""
 
 from dataclasses import dataclass
 

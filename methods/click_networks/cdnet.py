@@ -17,10 +17,10 @@ from .click_method import ClickMethod
 
 
 class CDNet(ClickMethod):
-    """DeepLabV3+ on ResNet-34 that sees clicks as disks and no previous mask.
+    """DeepLabV3+ on ResNet-34 with clicks as disks and no previous mask as input.
 
     Labels spread from the clicks, first among features, then among pixels of similar colour. From
-    the second click on the network looks at the box of the last mask and the positive clicks. side:
+    the second click on the input is the box of the last mask and the positive clicks. side:
     of the square that it is resized to, in pixels. flip: average logits with the mirror image.
     precision, compiled, channels_last: see `iog`.
     """

@@ -1,22 +1,23 @@
-"""CFR: a click method's prediction fed back to it as previous mask, before anybody clicks again."""
+"""CFR: a click method's prediction fed back to it as previous mask, before the next click."""
 
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
 
 import torch
 
-from ...harness.method import Method, Paper, Probabilities, Session
+from ...harness.engine.wrapped_method import WrappedMethod
+from ...harness.method import Paper, Probabilities, Session
 from ...harness.registry import methods
 
 #: Masks that differ in no more pixels count as equal.
 _SAME = 20
 
 
-class CascadedRefinement(Method):
+class CascadedRefinement(WrappedMethod):
     """Another click method, whose predictions are refined by predicting again.
 
     inner: the method, in the form of `--method` with ';' for ',' (`inner=ritm:weights=x;flip=no`);
-    one that does not see its previous mask is not changed by it. steps: further predictions after
+    CFR does not change a method without a previous mask as input. steps: further predictions after
     the first one. clicks: after how many of the first clicks it is done. adaptive: stop where a
     prediction changed no more than 20 pixels.
     """
@@ -30,25 +31,15 @@ class CascadedRefinement(Method):
     )
 
     def __init__(self, inner: str, steps: int = 4, clicks: int = 1, adaptive: bool = True) -> None:
-        self.inner: Method = methods.build(inner.replace(";", ","))
+        super().__init__(methods.build(inner.replace(";", ",")))
         self.steps = steps
         self.clicks = clicks
         self.adaptive = adaptive
-        self.opening = self.inner.opening
-        self.threshold = self.inner.threshold
-        self.corrections = self.inner.corrections
-        self.weights = self.inner.weights
-        self.sees_truth = self.inner.sees_truth  # type: ignore[misc]
+        self.paper = type(self).paper
         which = "first click" if clicks == 1 else f"first {clicks} clicks"
         most = "up to " if adaptive else ""
         again = f"predicts {most}{steps} times again after the {which}"
         self.departures = (*self.inner.departures, again)
-
-    def begin(self, session: Session) -> None:
-        self.inner.begin(session)
-
-    def batch_key(self, session: Session) -> Hashable:
-        return self.inner.batch_key(session)
 
     def predict(self, sessions: Sequence[Session]) -> Sequence[Probabilities]:
         before = [session.previous for session in sessions]

@@ -1,4 +1,4 @@
-"""What f-BRS, RITM and FCFI share as methods: zoom-in, flip averaging and batches."""
+"""The base of f-BRS, RITM, FCFI and their kin: zoom-in, flip averaging and batches."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -21,8 +21,8 @@ ZOOM_TARGETS = {"davis": 600}
 
 @dataclass
 class _Memory:
-    """A session's memory. image: (1, 3, H, W) on the device. view: for so many `seen` clicks, and
-    this `previous` prediction."""
+    """A session's memory. image: (1, 3, H, W) on the device. view: made for the first
+    `seen` clicks and the prediction `previous`."""
 
     image: Tensor
     view: ZoomedView | None = None
@@ -32,7 +32,7 @@ class _Memory:
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a network is given: (B, C, H, W) images and (B, 2N, 2) points, mirrored ones last."""
+    """The input of a network: (B, C, H, W) images and (B, 2N, 2) points, mirrored ones last."""
 
     images: Tensor
     points: Tensor
@@ -56,10 +56,10 @@ class ClickMethod(Method):
         clicks_shown: int | None = None,
         channels_last: bool = True,
     ) -> None:
-        """execution: where and how the network computes; channels_last: where that leaves it open.
+        """execution: where and how the network computes; channels_last: if that leaves it open.
         threshold: what is object. zoom: None for none. zoom_target: None for the released one,
         which depends on the data set. flip: average with the mirror image. clicks_shown: how many
-        of the first clicks the network is shown, None for all."""
+        of the first clicks are input of the network, None for all."""
         self.network = execution.ready(network, channels_last=channels_last)
         self.execution = execution
         self.device = execution.device
@@ -81,14 +81,14 @@ class ClickMethod(Method):
         yield from self.execution.departures
 
     def zoom_departure(self, zoom: ZoomIn) -> str:
-        """What to say of the zoom-in beside the numbers."""
+        """The footnote on the zoom-in."""
         target = f"{self.zoom_target or zoom.target} pixels"
         special = [] if self.zoom_target else [f"{n} on {d}" for d, n in ZOOM_TARGETS.items()]
         longest = f"{target} ({', '.join(special)})" if special else target
         return f"zooms in from the second click on, longest side {longest}"
 
     def prepare(self, image: Tensor) -> Tensor:
-        """(1, 3, H, W) uint8 RGB -> float32 as the network wants it."""
+        """(1, 3, H, W) uint8 RGB -> float32 as the network's input."""
         raise NotImplementedError
 
     def begin(self, session: Session) -> None:
@@ -112,11 +112,11 @@ class ClickMethod(Method):
         return self.averaged(logits.float()).split(1)
 
     def logits(self, sessions: Sequence[Session], inputs: Inputs) -> Tensor:
-        """The network's answer, (B, 1, H, W). For methods whose network wants to know more."""
+        """The network's answer, (B, 1, H, W). To be overridden for networks with more inputs."""
         return self.network(inputs.images, inputs.points)
 
     def look(self, session: Session) -> ZoomedView:
-        """What the network looks at next; the same until there is another click or prediction."""
+        """The view for the next prediction; the same until there is another click or prediction."""
         memory = _memory(session)
         seen = memory.seen == len(session.clicks) and memory.previous is session.previous
         if memory.view is None or not seen:
@@ -125,7 +125,7 @@ class ClickMethod(Method):
         return memory.view
 
     def zoom_for(self, session: Session) -> ZoomIn | None:
-        """How to look closer on the session's data set; None for not at all."""
+        """The zoom-in on the session's data set; None for none."""
         if self.zoom is None:
             return None
         target = self.zoom_target or ZOOM_TARGETS.get(session.dataset, self.zoom.target)
@@ -139,11 +139,11 @@ class ClickMethod(Method):
         return zoom.look(session.shape, clicks_of(session), self.object_map(session), roi)
 
     def object_map(self, session: Session) -> Probabilities | None:
-        """(H, W) probabilities whose box the zoom-in looks at; None before the first prediction."""
+        """(H, W) probabilities whose box the zoom-in uses; None before the first prediction."""
         return session.previous
 
     def shown_previous(self, session: Session) -> Probabilities | None:
-        """(H, W) probabilities that the network sees as its previous ones; None for zeros."""
+        """(H, W) previous probabilities as input of the network; None for zeros."""
         return session.previous
 
     def image_of(self, session: Session) -> Tensor:
@@ -151,7 +151,7 @@ class ClickMethod(Method):
         return _memory(session).image
 
     def _picture(self, session: Session) -> Tensor:
-        """(1, 3 or 4, H, W): the image, with the previous probabilities where the network asks."""
+        """(1, 3 or 4, H, W): the image, with the previous probabilities if they are an input."""
         image = _memory(session).image
         if not self.network.sees_previous:
             return image

@@ -15,13 +15,13 @@ from .refined_method import Mode, RefinedMethod
 
 
 class FBRS(RefinedMethod):
-    """DeepLabV3+ or HRNet + OCR that sees clicks as distance maps; refines by BRS.
+    """DeepLabV3+ or HRNet + OCR with clicks as distance maps; BRS refines the prediction.
 
     The architecture is inferred from the checkpoint. mode: NoBRS is the network alone; RGB-BRS
     and DistMap-BRS refine its input, f-BRS-A, -B and -C features, from deep to shallow. zoom:
-    look closer at the object from the second click on; zoom_target: at this longest side (as
+    crop around the object from the second click on; zoom_target: the crop's longest side (as
     released: 400, for DAVIS 600). flip: average with the mirror image. clicks_shown: how many of
-    the first clicks the network is shown (as released: all for NoBRS, 5 for input modes, 8 for
+    the first clicks are input of the network (as released: all for NoBRS, 5 for input modes, 8 for
     f-BRS). norm_radius: scale of the distance maps in pixels. evaluations: of the objective per
     click at most. precision, compiled: of the network, for NoBRS alone; see `iog`.
     channels_last: as there.

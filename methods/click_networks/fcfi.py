@@ -32,11 +32,11 @@ RELEASED = {
 class FCFI(ClickMethod):
     """DeepLabV3+ or HRNet + OCR with focused and collaborative feedback integration.
 
-    The architecture is the checkpoint's own `config`, through a table of known classes. zoom: how
-    to look closer at the object from the second click on. `released`: with the authors' target
+    The architecture is the checkpoint's own `config`, through a table of known classes. zoom: the
+    crop around the object from the second click on. `released`: with the authors' target
     size and expansion for each of GrabCut, Berkeley and DAVIS and for each trunk, on other data
-    sets RITM's; the object's box is taken, by an oversight of the released code, from the network's
-    fused mask, an intermediate result, instead of from the prediction. `uniform`: RITM's settings
+    sets RITM's; by an oversight of the released code, the object's box is that of the network's
+    fused mask, an intermediate result, and not that of the prediction. `uniform`: RITM's settings
     (target 400, 600 for DAVIS; expansion 1.4) everywhere and the prediction's box, for a comparison
     in which no method is tuned to the test set. flip: average with the mirror image.
     """

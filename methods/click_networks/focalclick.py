@@ -24,13 +24,13 @@ from .click_method import ClickMethod, clicks_of
 #: What counts as object in the rule of the focus box: of probabilities before the click, and, as
 #: in the released code, of the new coarse logits.
 _FOCUS_THRESHOLD = 0.49
-#: After so many clicks what lies outside the focus box stays as it was.
+#: After so many clicks the map outside the focus box does not change.
 _SETTLED = 10
 
 
 @dataclass
 class _Memory:
-    """shown: (H, W) what the network sees as its previous mask. kept: (H, W) bool, the mask so far,
+    """shown: (H, W) the network's previous mask. kept: (H, W) bool, the mask so far,
     where the session began with one. focus: the newest focus box."""
 
     shown: Tensor | None = None
@@ -39,13 +39,13 @@ class _Memory:
 
 
 class FocalClick(ClickMethod):
-    """HRNet + OCR or SegFormer that sees clicks as disks and its previous mask, and a refiner.
+    """HRNet + OCR or SegFormer with clicks as disks and its previous mask as input, and a refiner.
 
-    The coarse network looks at the box of the last mask and the positive clicks, the refiner at the
-    part that the newest click is about. A session that begins with a `previous` map starts from
-    that mask: every prediction then changes only the component at the click, and is 0 or 1.
-    threshold: None is the released one, 0.49 of HRNet and 0.5 of SegFormer. side: of the square
-    that the box is resized to, in pixels. precision, compiled, channels_last: see `iog`.
+    The coarse network's input is the box of the last mask and the positive clicks, the refiner's is
+    a box around what the newest click changes. If a session begins with a `previous` map, it
+    starts from that mask: every prediction then changes only the component at the click, and is
+    0 or 1. threshold: None is the released one, 0.49 of HRNet and 0.5 of SegFormer. side: of the
+    square that the box is resized to, in pixels. precision, compiled, channels_last: see `iog`.
     """
 
     paper = Paper(
@@ -130,7 +130,7 @@ class FocalClick(ClickMethod):
         return torch.log(pasted / (1 - pasted))
 
     def _focus(self, session: Session, logits: Tensor) -> Box:
-        """The part of the image that the newest click is about."""
+        """The box around what the newest click changes."""
         memory = _memory(session)
         mask = (logits[0, 0] > _FOCUS_THRESHOLD).cpu().numpy()
         previous = np.zeros_like(mask)

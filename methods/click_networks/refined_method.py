@@ -26,7 +26,7 @@ from .click_method import ClickMethod
 
 Mode = Literal["NoBRS", "RGB-BRS", "DistMap-BRS", "f-BRS-A", "f-BRS-B", "f-BRS-C"]
 
-#: How many of the first clicks the network is shown; the others act through BRS only.
+#: How many of the first clicks are input of the network; the others act through BRS only.
 CLICKS_SHOWN: dict[Mode, int | None] = {
     "NoBRS": None,
     "RGB-BRS": 5,
@@ -39,8 +39,8 @@ CLICKS_SHOWN: dict[Mode, int | None] = {
 
 @dataclass
 class _Search:
-    """A session's last search. variables: where it ended, for the next to start from. features:
-    what it changed, kept where the next click does not change them."""
+    """A session's last search. variables: its end, from which the next one starts. features:
+    those that it changed, kept if the next click leaves them as they are."""
 
     variables: np.ndarray | None = None
     features: Features | None = None

@@ -1,4 +1,4 @@
-"""RITM: iteratively trained models that see their own previous mask."""
+"""RITM: iteratively trained models with their own previous mask as input."""
 
 from typing import Any
 
@@ -17,13 +17,13 @@ from .refined_method import Mode, RefinedMethod
 
 
 class RITM(RefinedMethod):
-    """HRNet + OCR that sees clicks as disks and, if so trained, its previous mask.
+    """HRNet + OCR with clicks as disks and, if so trained, its previous mask as input.
 
     The architecture is the checkpoint's own `config`, through a table of known classes. mode:
-    NoBRS is the system as published; the BRS modes of f-BRS can be put on top. zoom: look closer
-    at the object from the second click on; zoom_target: at this longest side (as released: 400,
-    for DAVIS 600). flip: average with the mirror image. clicks_shown: how many of the first
-    clicks the network is shown (as released: all for NoBRS, 5 for input modes, 8 for f-BRS).
+    NoBRS is the system as published; the BRS modes of f-BRS can be put on top. zoom: crop
+    around the object from the second click on; zoom_target: the crop's longest side (as released:
+    400, for DAVIS 600). flip: average with the mirror image. clicks_shown: how many of the first
+    clicks are input of the network (as released: all for NoBRS, 5 for input modes, 8 for f-BRS).
     evaluations: of BRS's objective per click at most. precision, compiled: of the network, for
     NoBRS alone; see `iog`. channels_last: as there.
     """

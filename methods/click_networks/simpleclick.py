@@ -1,4 +1,4 @@
-"""SimpleClick: a plain vision transformer that sees clicks and its own previous mask."""
+"""SimpleClick: a plain vision transformer with clicks and its own previous mask as input."""
 
 from dataclasses import replace
 
@@ -21,9 +21,9 @@ _SIDES = {"davis": 672}
 
 
 class SimpleClick(ClickMethod):
-    """ViT-XT, -B, -L or -H that sees clicks as disks and its previous mask.
+    """ViT-XT, -B, -L or -H with clicks as disks and its previous mask as input.
 
-    The network looks at the object's box from the first click on (then: the whole image), resized
+    The input is the object's box from the first click on (then: the whole image), resized
     to a square. side: of that square in pixels, a multiple of the patch's 16 (14 of ViT-H); as
     released 448, for DAVIS 672; the position embedding is interpolated. flip: average logits with
     the mirror image. precision, compiled, channels_last: see `iog`.

@@ -123,9 +123,9 @@ def released_click(pixel: tuple[int, int], point: tuple[int, int]) -> Click:
     """An extreme point of the released evaluation as a click.
 
     pixel: (y, x) in the image; the four of an object span its tight box. point: (y, x) of the
-    same extreme in the 512 x 512 crop, where the evaluation finds it, at least 1. The click lies
-    within the pixel, as far from its edge as the point is from the crop's: so both can be read
-    from it, exactly, and the click stays one on the object's border.
+    same extreme in the 512 x 512 crop, where the evaluation finds it, at least 1. The click encodes
+    both exactly: its pixel is `pixel`, and its offset within the pixel is proportional to `point`.
+    It is still a click on the object's border.
     """
     y, x = (whole + part / SIDE - 0.5 for whole, part in zip(pixel, point, strict=True))
     return Click(y, x, "extreme")

@@ -14,11 +14,11 @@ from .dextr import MARGIN, SIDE, released_click
 
 
 class DEXTRReleased(Simulator):
-    """Extreme points as `dextr:protocol=released` wants them; no corrections.
+    """The extreme points that `dextr:protocol=released` needs; no corrections.
 
     The left-, right-, top- and bottommost object pixels of the ground truth cropped and resized
-    to 512 x 512, one of equals by Python's generator seeded with 0 for each instance. Each click
-    also tells the object's tight box in the image; see `dextr.released_click`.
+    to 512 x 512. Python's generator, seeded with 0 for each instance, chooses among equals. The
+    clicks also encode the object's tight box in the image; see `dextr.released_click`.
     """
 
     def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -10,7 +10,9 @@ import torch
 import torchvision
 from safetensors.torch import save_file
 
+from ...harness.downloads.weights import resolve
 from ...harness.errors import UserError
+from ...harness.method import Checkpoint
 from ..nets.iog import IOGNet
 from ..nets.iog_refine import IOGRefineNet
 from ..runtime.checkpoint_file import fit, load_checkpoint, state_of
@@ -26,11 +28,11 @@ Network = TypeVar("Network", IOGNet, IOGRefineNet)
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint file that was read: the tensors, and what it says of itself.
+    """The content of a checkpoint file: the tensors, and the facts stored beside them.
 
     config: of the network; empty for a released file, which is a bare state dict of a network
-    with 512-pixel sides. trained_on: data sets its training saw, None if it does not say.
-    guidance: "outside" for a network that wants no inside point.
+    with 512-pixel sides. trained_on: its training's data sets, None if they are not stored.
+    guidance: "outside" for a network without an inside point.
     """
 
     path: Path
@@ -40,7 +42,7 @@ class Saved:
     guidance: str
 
     def network(self, network: type[Network], depth: int | None = None) -> Network:
-        """The network it holds, on the CPU; parameters and errors as for `load_network`."""
+        """The network, on the CPU; parameters and errors as for `load_network`."""
         config = self.config
         if config.get("kind", network.kind) != network.kind:
             raise UserError(f"{self.path} is a checkpoint of {config['kind']}, not {network.kind}")
@@ -77,11 +79,24 @@ def read_checkpoint(path: Path | str) -> Saved:
     )
 
 
+def read_weights(weights: str, system: str) -> tuple[Checkpoint, Saved]:
+    """The file that `weights=` of a method names, and its content.
+
+    system: the method whose checkpoints the name may be. The file's training data are those that
+    its content states if no others are recorded. Raises UserError.
+    """
+    file = resolve(weights, system)
+    saved = read_checkpoint(file.path)
+    if file.trained_on is None:
+        file = replace(file, trained_on=saved.trained_on)
+    return file, saved
+
+
 def load_network(path: Path | str, network: type[Network], depth: int | None = None) -> Network:
     """The network of a checkpoint file, on the CPU.
 
-    depth: of the backbone; None takes the file's own, or 101 for a released one, which does not
-    say. Entries `num_batches_tracked` may be missing, everything else must correspond. Raises
+    depth: of the backbone; None takes the file's own, or 101 for a released file, which does not
+    store it. Entries `num_batches_tracked` may be missing, all others must correspond. Raises
     UserError with the difference.
     """
     return read_checkpoint(path).network(network, depth)
@@ -92,8 +107,8 @@ def save_network(
 ) -> None:
     """Write a network and its configuration, as `.safetensors` or in torch's format.
 
-    half: floating-point weights in 16 bits. more: plain values to keep beside the configuration;
-    `trained_on` and `guidance` are read again, see `Saved`.
+    half: floating-point weights in 16 bits. more: plain values to store beside the configuration;
+    `read_checkpoint` reads `trained_on` and `guidance`, see `Saved`.
     """
     path = Path(path)
     state = {

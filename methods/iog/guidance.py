@@ -1,7 +1,7 @@
 """Inside-outside guidance: clicks as two channels of a network's input.
 
-Lengths are those of the released networks, whose view is 512 pixels wide; in another view they
-are as much smaller or larger as it is.
+Lengths are those of the released networks, whose view is 512 pixels wide; they are scaled in
+proportion for other views.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class OpeningInView:
 
 
 def opening_of(mask: np.ndarray) -> OpeningInView | None:
-    """What the released scripts take from a view's ground truth; None when it is empty.
+    """The opening that the released scripts take from a view's ground truth; None if it is empty.
 
     mask: (side, side) bool. The inside point is the first, row by row, of the pixels farthest
     from everything outside the mask (exact distances).
@@ -53,8 +53,8 @@ def corners(box: Box, side: int) -> np.ndarray:
 def guidance(inside: np.ndarray, outside: np.ndarray, side: int) -> np.ndarray:
     """(2, side, side) float32 in 0..255: Gaussians at the inside and at the outside points.
 
-    inside, outside: (N, 2) of (y, x) in the view, possibly none. Both channels are stretched
-    together; without any point they are zero.
+    inside, outside: (N, 2) of (y, x) in the view; N may be 0. One minimum and one maximum over
+    both channels scale them; without any point they are zero.
     """
     heat = np.stack([_bumps(inside, side), _bumps(outside, side)])
     low, high = heat.min(), heat.max()

@@ -1,8 +1,7 @@
-"""What IOG's methods share: from clicks to a network's input, and from its output to a map."""
+"""The base of IOG's methods: from clicks to a network's input, and from its output to a map."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from scipy.special import expit
 
 from ...harness.errors import MethodError, UserError
-from ...harness.method import Checkpoint, Method, Paper, Session
+from ...harness.method import Method, Paper, Session
 from ...harness.types import Box
 from ..processing.boxes import box_of
 from ..processing.byte_scale import byte_scaled
@@ -36,7 +35,7 @@ class InsideOutside(Method, ABC):
         2020,
         "https://openaccess.thecvf.com/content_CVPR_2020/html/Zhang_Interactive_Object_Segmentation_With_Inside-Outside_Guidance_CVPR_2020_paper.html",
     )
-    #: As it is called in the registry.
+    #: The name in the registry.
     name: str
     #: Of the network's view, in pixels.
     side: int
@@ -57,7 +56,7 @@ class InsideOutside(Method, ABC):
 
     def begin(self, session: Session) -> None:
         """Crop and draw the opening: the view, and (5, side, side) float32 on the device."""
-        view, opening = self._look(session)
+        view, opening = self._opening_view(session)
         picture = view.picture(session.image).transpose(2, 0, 1)
         maps = opening_guidance(opening, self.side)
         session.memory["view"] = view
@@ -88,8 +87,8 @@ class InsideOutside(Method, ABC):
     def _inputs(self, sessions: Sequence[Session]) -> torch.Tensor:
         return torch.stack([session.memory["input"] for session in sessions])
 
-    def _look(self, session: Session) -> tuple[CropView, OpeningInView]:
-        """The view that a session's opening asks for, and the opening in it."""
+    def _opening_view(self, session: Session) -> tuple[CropView, OpeningInView]:
+        """The view around a session's opening, and the opening in it."""
         ends = [click for click in session.clicks if click.kind == "corner"]
         inside = next((click for click in session.clicks if click.kind == "positive"), None)
         if len(ends) != 2 or inside is None:
@@ -107,8 +106,3 @@ class InsideOutside(Method, ABC):
 def depth_of(backbone: Backbone | None) -> int | None:
     """The number in a backbone's name."""
     return None if backbone is None else int(backbone.removeprefix("resnet"))
-
-
-def trained_as(file: Checkpoint, trained_on: tuple[str, ...] | None) -> Checkpoint:
-    """The file, with what its content says it was trained on where that is not recorded."""
-    return file if file.trained_on is not None else replace(file, trained_on=trained_on)

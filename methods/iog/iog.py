@@ -5,14 +5,13 @@ from typing import Any
 
 import torch
 
-from ...harness.downloads.weights import resolve
 from ...harness.errors import UserError
 from ...harness.method import Session
 from ..nets.iog import IOGNet
 from ..runtime.device import Device
 from ..runtime.execution import Execution, Precision
-from .checkpoint import read_checkpoint
-from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of, trained_as
+from .checkpoint import read_weights
+from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of
 
 DEPARTURES: dict[Any, tuple[str, ...]] = {
     "image": ("nothing farther than 30 pixels from the box of the corners is object",),
@@ -28,12 +27,13 @@ class IOG(InsideOutside):
     """Inside-Outside Guidance: the box of two corners, enlarged by 30 pixels, segmented once.
 
     weights: a checkpoint's path or its name in `isegbench weights list`. backbone: checked against
-    the checkpoint; by default what the checkpoint says, or resnet101 for a released one.
+    the checkpoint; by default the checkpoint's own, or resnet101 for a released one.
     protocol: `image` takes clicks on image pixels; `released` is the released evaluation, whose
     points lie in the 512 x 512 view and whose mask goes through 8 bits: it needs the simulator
     `iog-released`. threshold: the released evaluation reports 0.1, 0.2, ..., 0.9.
-    precision: in which the network computes. compiled: torch.compile translates it first.
-    channels_last: lay it out so on a CPU; by default where that is known to change no result.
+    precision: of the network's computations. compiled: whether torch.compile compiles the network.
+    channels_last: whether the network uses this memory layout on a CPU; by default where no
+    recorded result changes.
     """
 
     name = "iog"
@@ -51,16 +51,15 @@ class IOG(InsideOutside):
         compiled: bool = False,
         channels_last: bool | None = None,
     ) -> None:
-        file = resolve(weights, self.name)
-        saved = read_checkpoint(file.path)
+        self.weights, saved = read_weights(weights, self.name)
         if saved.guidance != "inside-outside":
             raise UserError(
-                f"{file.path} was trained without an inside point: it is the first stage of iog-box"
+                f"{saved.path} was trained without an inside point: it is the first stage of "
+                "iog-box"
             )
         network = saved.network(IOGNet, depth_of(backbone))
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__(protocol, threshold, execution, network.side)
-        self.weights = trained_as(file, saved.trained_on)
         self.departures = DEPARTURES[protocol] + execution.departures
         self.network = execution.ready(network, ["fine"])
 

@@ -1,11 +1,10 @@
-"""IOG from a box alone: one network finds the inside point that another one needs."""
+"""IOG from a box alone: one network finds the inside point for another one."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 
-from ...harness.downloads.weights import resolve
 from ...harness.errors import MethodError, UserError
 from ...harness.method import Session
 from ...harness.types import Box
@@ -13,9 +12,9 @@ from ..nets.iog import IOGNet
 from ..processing.boxes import box_of
 from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
-from .checkpoint import Saved, read_checkpoint
+from .checkpoint import Saved, read_weights
 from .guidance import OpeningInView, corners, guidance, opening_guidance, opening_of
-from .inside_outside import Backbone, InsideOutside, depth_of, trained_as
+from .inside_outside import Backbone, InsideOutside, depth_of
 from .view import CropView
 
 _OUTSIDE, _BOTH = "outside", "inside-outside"
@@ -26,11 +25,11 @@ class IOGBox(InsideOutside):
 
     The first segments with the inside channel empty. The pixel of its mask farthest from
     everything outside the mask is the inside point of the second, which is IOG; where the mask is
-    empty, the middle of the box is. What made Pixel-ImageNet from boxes.
+    empty, the middle of the box is. The authors made Pixel-ImageNet from boxes this way.
 
     outside: the first stage's checkpoint, trained with the outside guidance alone. weights: the
     second's, as for `iog`; backbone is checked against it. Both are paths or names in `isegbench
-    weights list`. stages: 1 takes the first stage's map for the answer, and no weights.
+    weights list`. stages: 1 returns the first stage's map and takes no weights.
     """
 
     name = "iog-box"
@@ -55,25 +54,24 @@ class IOGBox(InsideOutside):
         if (weights is None) != (stages == 1):
             needs = "has no second network: leave weights out" if weights else "needs weights=..."
             raise UserError(f"iog-box: stages={stages} {needs}")
-        file = resolve(outside, self.name)
-        saved = _trained_with(read_checkpoint(file.path), _OUTSIDE)
+        outside_file, saved = read_weights(outside, self.name)
+        _require_guidance(saved, _OUTSIDE)
         first = saved.network(IOGNet, depth_of(backbone) if stages == 1 else None)
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__("image", threshold, execution, first.side)
-        outside_file = trained_as(file, saved.trained_on)
         self.weights = outside_file
         self.first = execution.ready(first, ["fine"])
         self.second: IOGNet | None = None
         if weights is not None:
-            file = resolve(weights, "iog")
-            saved = _trained_with(read_checkpoint(file.path), _BOTH)
+            file, saved = read_weights(weights, "iog")
+            _require_guidance(saved, _BOTH)
             second = saved.network(IOGNet, depth_of(backbone))
             if second.side != first.side:
                 raise UserError(
-                    f"iog-box: {outside} sees {first.side} pixels a side and {weights} "
-                    f"{second.side}: both stages need the same view"
+                    f"iog-box: the view has {first.side} pixels a side for {outside}, but "
+                    f"{second.side} for {weights}: both stages need the same view"
                 )
-            self.weights = (outside_file, trained_as(file, saved.trained_on))
+            self.weights = (outside_file, file)
             self.second = execution.ready(second, ["fine"])
         self.departures = _departures(stages) + execution.departures
 
@@ -102,17 +100,17 @@ class IOGBox(InsideOutside):
         return self.second.fine(inputs)
 
     def _second_guidance(self, mask: np.ndarray, session: Session) -> np.ndarray:
-        """(2, side, side) float32: the box's corners, and the point that the mask stands for."""
+        """(2, side, side) float32: the box's corners, and the inside point of the mask."""
         box = session.memory["view"].tight_box()
         session.memory["inside"] = inside_point(mask, box)
         return opening_guidance(OpeningInView(session.memory["inside"], box), self.side)
 
 
 def inside_point(mask: np.ndarray, box: Box) -> tuple[int, int]:
-    """The (row, column) that a first-stage mask, (side, side) bool, stands for.
+    """The (row, column) of the inside point of a first-stage mask, (side, side) bool.
 
     The first, row by row, of the pixels farthest from everything outside the mask (exact
-    distances; beyond the view is outside). Of an empty mask the middle of the view's tight box.
+    distances; beyond the view is outside). For an empty mask, the middle of the view's tight box.
     """
     opening = opening_of(mask)
     if opening is None:
@@ -120,15 +118,14 @@ def inside_point(mask: np.ndarray, box: Box) -> tuple[int, int]:
     return opening.inside
 
 
-def _trained_with(saved: Saved, wanted: str) -> Saved:
-    """Raises UserError for a checkpoint of the other stage."""
+def _require_guidance(saved: Saved, wanted: str) -> None:
+    """Raise UserError for a checkpoint of the other stage."""
     if saved.guidance != wanted:
         key, other = ("outside", "weights") if wanted == _OUTSIDE else ("weights", "outside")
         raise UserError(
             f"iog-box: {key}={saved.path} was trained with {saved.guidance} guidance, but this "
             f"stage needs {wanted}: is it the one for {other}?"
         )
-    return saved
 
 
 def _departures(stages: int) -> tuple[str, ...]:

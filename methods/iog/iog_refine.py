@@ -1,19 +1,18 @@
-"""IOG with further clicks: the backbone runs once, each click only what stands behind it."""
+"""IOG with further clicks: the backbone runs once, each click runs only the layers after it."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 
-from ...harness.downloads.weights import resolve
 from ...harness.method import Session
 from ...harness.types import Click
 from ..nets.iog_refine import Encoded, IOGRefineNet
 from ..runtime.device import Device, to_device
 from ..runtime.execution import Execution, Precision
-from .checkpoint import read_checkpoint
+from .checkpoint import read_weights
 from .guidance import INSIDE, OUTSIDE, with_click
-from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of, trained_as
+from .inside_outside import Backbone, ClickProtocol, InsideOutside, depth_of
 from .iog import DEPARTURES
 from .released_simulator import view_point
 
@@ -30,9 +29,9 @@ _DEPARTURES: dict[Any, tuple[str, ...]] = {
 class IOGRefine(InsideOutside):
     """Inside-Outside Guidance with corrections: IOG's opening, then clicks one by one.
 
-    A positive click joins the inside guidance, a negative one the outside guidance. What the
-    network computes from the image and the opening alone is kept in the session. Parameters as
-    for `iog`; corrections of the released evaluation are the simulator `iog-released`'s.
+    A positive click is added to the inside guidance, a negative one to the outside guidance. The
+    session keeps what the network computes from the image and the opening alone. Parameters as
+    for `iog`; the simulator `iog-released` plays the corrections of the released evaluation.
     """
 
     name = "iog-refine"
@@ -49,12 +48,10 @@ class IOGRefine(InsideOutside):
         compiled: bool = False,
         channels_last: bool | None = None,
     ) -> None:
-        file = resolve(weights, self.name)
-        saved = read_checkpoint(file.path)
+        self.weights, saved = read_weights(weights, self.name)
         network = saved.network(IOGRefineNet, depth_of(backbone))
         execution = Execution.of(device, precision, compiled, channels_last)
         super().__init__(protocol, threshold, execution, network.side)
-        self.weights = trained_as(file, saved.trained_on)
         self.departures = _DEPARTURES[protocol] + execution.departures
         # Channels last moves a click in a hundred, by a pixel or two.
         self.network = execution.ready(network, ["encode", "fine"], channels_last=False)
@@ -66,7 +63,7 @@ class IOGRefine(InsideOutside):
         session.memory["drawn"] = 0
 
     def batch_key(self, session: Session) -> str:
-        """As for every session; its clicks are drawn by now."""
+        """As for every session. Draws the session's clicks first."""
         self._draw(session)
         return super().batch_key(session)
 
@@ -79,7 +76,7 @@ class IOGRefine(InsideOutside):
         return self.network.fine(encoded, maps)
 
     def _encode(self, sessions: Sequence[Session]) -> None:
-        """Run the backbone for sessions that are new, and keep what it gives."""
+        """Run the backbone for new sessions, and keep its output."""
         if not sessions:
             return
         encoded = self.network.encode(self._inputs(sessions))
@@ -101,7 +98,7 @@ class IOGRefine(InsideOutside):
 
 
 def _corrections(clicks: Sequence[Click]) -> list[Click]:
-    """The positive and negative clicks but for the first positive one, which is the opening's."""
+    """The positive and negative clicks without the first positive one, which is the opening's."""
     points = [click for click in clicks if click.kind in ("positive", "negative")]
     first = next(i for i, click in enumerate(points) if click.kind == "positive")
     return points[:first] + points[first + 1 :]

@@ -1,4 +1,4 @@
-"""IOG's released evaluation: points found in its view of the ground truth, told as clicks."""
+"""IOG's released evaluation: points in its view of the ground truth, encoded as clicks."""
 
 from collections.abc import Sequence
 
@@ -17,8 +17,8 @@ def released_click(pixel: tuple[int, int], point: tuple[int, int], kind: Kind) -
     """A point of the released evaluation as a click.
 
     pixel: (y, x) in the image. point: (row, column) in the 512 x 512 view, where the evaluation
-    finds it. The click lies within the pixel, as far from its edge as the point is from the
-    view's: so both can be read from it, exactly.
+    finds it. The click encodes both exactly: its pixel is `pixel`, and its offset within the pixel
+    is proportional to `point`.
     """
     parts = zip(pixel, point, strict=True)
     y, x = (whole + (part + 0.5) / RELEASED_SIDE - 0.5 for whole, part in parts)
@@ -41,7 +41,7 @@ def view_point(click: Click) -> tuple[int, int]:
 
 
 class ReleasedMap(np.ndarray):
-    """A probability map that carries the prediction it was pasted from.
+    """A probability map with the prediction in the view that it was made from.
 
     in_view: (512, 512) float32, which the released evaluation compares with the ground truth to
     place the next click; None for arrays derived from the map.
@@ -64,10 +64,11 @@ class IOGReleased(Simulator):
     """The points of `iog:protocol=released` and `iog-refine:protocol=released`.
 
     Everything is found in the ground truth cropped and resized to 512 x 512: the object's box and
-    innermost point, then corrections at the first of the pixels farthest from what is right, the
-    end of the view not counting as right. As released, a correction is positive where the ground
-    truth is object at its transposed place (row and column exchanged), and is placed at the
-    view's upper left pixel when nothing is wrong. Corners also tell the object's box in the image.
+    innermost point, then corrections. A correction is the first of the wrong pixels farthest from
+    all correct ones; pixels beyond the view do not count as correct. As released, a correction is
+    positive where the ground truth is object at the transposed position (row and column exchanged),
+    and is the view's upper left pixel if nothing is wrong. The corners also encode the object's box
+    in the image.
     """
 
     def open(self, instance: Instance, opening: str, rng: np.random.Generator) -> list[Click]:

@@ -1,4 +1,4 @@
-"""The square in which IOG's networks see an object: a crop around it, resized."""
+"""The square input of IOG's networks: a crop around the object, resized."""
 
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ class CropView:
 
     @property
     def box(self) -> Box:
-        """What the view shows of the image."""
+        """The part of the image that the view shows."""
         return self.tight.grown(MARGIN)
 
     def picture(self, image: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ class CropView:
 
     @property
     def _scale(self) -> tuple[float, float]:
-        """CropView pixels per image pixel, down and across."""
+        """View pixels per image pixel, down and across."""
         return self.side / self.box.height, self.side / self.box.width
 
     def _resized(self, array: np.ndarray) -> np.ndarray:

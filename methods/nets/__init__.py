@@ -1,1 +1,1 @@
-"""Networks that several methods share: they map tensors to logits and know no session."""
+"""Networks that several methods share: they map tensors to logits and use no session."""

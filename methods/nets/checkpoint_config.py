@@ -1,11 +1,11 @@
-"""What the `config` of a checkpoint from the RITM family of code says, if it has one."""
+"""The model parameters in the `config` of a checkpoint of the RITM family, if it has one."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from ...harness.errors import UserError, nearest
 
-#: Parameters that say how the model was trained, not what it computes.
+#: Parameters of the training that do not change what the model computes.
 _TRAINING_ONLY = {
     "aspp_dropout",
     "backbone_lr_mult",
@@ -15,7 +15,7 @@ _TRAINING_ONLY = {
     "random_split",
     "with_aux_output",
 }
-#: Parameters with the only value that is built here.
+#: Parameters with the only supported value.
 _FIXED: dict[str, Any] = {
     "use_rgb_conv": False,
     "use_disks": True,
@@ -30,11 +30,11 @@ _FIXED: dict[str, Any] = {
 def parameters(
     checkpoint: Mapping[str, Any], what: str, class_name: str, defaults: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """{parameter: value} of a model: the defaults, and what the checkpoint's `config` says instead.
+    """{parameter: value} of a model: the defaults, replaced by those of the checkpoint's `config`.
 
     what: how errors call the checkpoint. class_name: which class its config must name; nothing is
     imported by that name. Raises UserError for another class, and for a parameter that is not
-    known here or has a value that cannot be built.
+    supported or has a value that is not.
     """
     values = dict(defaults)
     config = checkpoint.get("config")

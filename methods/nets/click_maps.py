@@ -47,7 +47,7 @@ def squared_distances(points: Tensor, size: Sequence[int], unit: float = 1.0) ->
     # One click at a time: all of them at once would take N times the memory.
     nearest = None
     for k in range(doubled // 2):
-        # A slice: on a GPU a list of indices would be sent there and waited for.
+        # A slice: a list of indices would be copied to the GPU, which blocks.
         pair = slice(k, None, doubled // 2)
         squared = down[:, pair, :, None] + across[:, pair, None, :]
         squared = squared.masked_fill(missing[:, pair], _FAR)

@@ -1,4 +1,4 @@
-"""A segmentation network that also sees clicks: the networks of f-BRS, RITM and their kin."""
+"""A segmentation network with clicks as input: the networks of f-BRS, RITM and their kin."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +46,7 @@ def normalise(image: Tensor) -> Tensor:
 
 @cache
 def _of_channels(values: tuple[float, ...], device: torch.device) -> Tensor:
-    """(1, 3, 1, 1), sent to a device once: a GPU would have to be waited for every time."""
+    """(1, 3, 1, 1), sent to a device once: each transfer to a GPU would block."""
     with torch.inference_mode(False):
         return torch.tensor(values, device=device).view(1, 3, 1, 1)
 

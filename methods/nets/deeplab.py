@@ -106,7 +106,7 @@ class DeepLabV3Plus(nn.Module):
     """Dilated ResNet, pyramid and decoder: (B, 3, H, W) -> (B, channels, H/4, W/4) features.
 
     It runs in two parts, so that a method can change what passes between them: `before(x, cut)`
-    gives the features at the cut and what is carried around it, `after` goes on from there.
+    returns the features at the cut and those that bypass it; `after` computes the rest.
     """
 
     def __init__(self, depth: int, channels: int) -> None:

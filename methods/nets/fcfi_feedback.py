@@ -16,7 +16,7 @@ from .resize import resize
 
 @dataclass(frozen=True)
 class Feedback:
-    """What the network is told of the interaction so far, for each of B batch elements.
+    """The interaction so far as input of the network, for each of B batch elements.
 
     previous: (B, 1, H, W) probabilities of the last prediction, zeros before the first.
     newest: (B, 3) int64, row, column and kind (1 positive, 0 negative) of the most recent click,

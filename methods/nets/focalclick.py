@@ -17,7 +17,7 @@ from .ocr import HRNetOCR
 from .resize import resize
 from .segformer import SegFormer, segformer_version
 
-#: Of the disks that the refiner sees, whatever those of the coarse network are.
+#: Of the disks in the refiner's input; the coarse network's may have another radius.
 _RADIUS = 5
 _WIDTH = 32
 

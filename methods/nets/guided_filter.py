@@ -12,7 +12,7 @@ def guided_filter(
     square window, in pixels. eps: the regulariser, in squared units of the guide.
 
     Window sums are differences of cumulative sums over the whole image, in the tensors' own
-    precision: with a tiny eps the result hangs on that rounding, and a released network was
+    precision: with a tiny eps the result depends on that rounding, and a released network was
     trained with it (Wu et al., Fast End-to-End Trainable Guided Filter, CVPR 2018).
     """
     count = _window_sum(torch.ones_like(guide[:1]), radius)

@@ -104,8 +104,8 @@ class HRNet(nn.Module):
             (self.transition3, self.stage4),
         ):
             # A new branch starts from the coarsest one there is.
-            known = len(states)
-            sources = [states[min(k, known - 1)] for k in range(len(transition))]
+            existing = len(states)
+            sources = [states[min(k, existing - 1)] for k in range(len(transition))]
             states = stage([step(s) for step, s in zip(transition, sources, strict=True)])
         size = states[0].shape[2:]
         return torch.cat([resize(state, size) for state in states], dim=1)

@@ -1,4 +1,4 @@
-"""What stands on IOG's backbone: the coarse network's pyramid and the fine network's cascade.
+"""The heads of IOG's backbone: the coarse network's pyramid and the fine network's cascade.
 
 A 1x1 convolution and a bilinear enlargement commute, the latter being linear with weights that
 sum to one. The convolution is done first here, at the smaller size.
@@ -22,7 +22,7 @@ def enlarge(x: torch.Tensor, size: Sequence[int]) -> torch.Tensor:
 
 
 def slice_conv(conv: nn.Conv2d, x: torch.Tensor, first: int) -> torch.Tensor:
-    """What a 1x1 convolution without bias adds for x: its input channels from `first` on."""
+    """The share of x in a 1x1 convolution without bias; x is its input channels from `first` on."""
     return functional.conv2d(x, conv.weight[:, first : first + x.shape[1]])
 
 
@@ -44,7 +44,7 @@ class CoarseNet(nn.Module):
         self.predict = nn.ModuleList(_prediction(heads, size) for _ in channels)
 
     def levels(self, laterals: Sequence[torch.Tensor]) -> list[torch.Tensor]:
-        """The pyramid from what `laterals` made of each level, deepest first."""
+        """The pyramid from the outputs of `laterals`, deepest first."""
         found = [laterals[0]]
         for index, lateral in enumerate(laterals[1:]):
             below = self.upsamples[index](found[-1], lateral.shape[-2:]) if index else found[-1]

@@ -1,4 +1,4 @@
-"""IOG's refinement network: further clicks enter behind the backbone, which runs once."""
+"""IOG's refinement network: further clicks enter after the backbone, which runs once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -14,7 +14,7 @@ from .psp import PyramidPooling
 
 @dataclass(frozen=True)
 class Encoded:
-    """What the refinement network computes before it looks at the guidance of added clicks.
+    """The part of the refinement network's computation that does not depend on added clicks.
 
     pooled_1, _2, _3, _6: (N, C, bin, bin), the backbone's share in each bin of pyramid pooling.
     pooled: (N, 2 heads, h/16, w/16), its share in their reduction. third, second, first:
@@ -113,10 +113,10 @@ class IOGRefineNet(nn.Module):
 
 
 class _SharedPooling(PyramidPooling):
-    """Pyramid pooling of two groups of channels, of which the first is known in advance.
+    """Pyramid pooling of two groups of channels; the first group is available earlier.
 
     Pooling and 1x1 convolutions are linear: what the first group adds to each sum is computed
-    once, what the second adds when it is known.
+    once, what the second adds is computed for each click.
     """
 
     def share(self, features: torch.Tensor) -> tuple[torch.Tensor, ...]:

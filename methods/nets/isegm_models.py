@@ -107,7 +107,7 @@ def config_values(
     """(trunk name, {parameter: value}) of a RITM checkpoint's `config`, defaults filled in.
 
     extra: defaults of further parameters, which a system built on RITM has. Raises UserError for a
-    class or a specified parameter that is not known here.
+    class or a specified parameter that is not supported.
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("params"), Mapping):
         raise UserError(f"{what}: its 'config' must hold 'class' and 'params'")
@@ -163,7 +163,7 @@ def ritm_network(config: Any, what: str = "the checkpoint") -> ClickNetwork:
 
 
 def resnet_depth(backbone: Any, what: str) -> int:
-    """101 for "resnet101". Raises UserError for a backbone that is not known here."""
+    """101 for "resnet101". Raises UserError for a backbone that is not supported."""
     match = re.fullmatch(r"resnet(34|50|101|152)", str(backbone))
     if match is None:
         raise UserError(f"{what} has backbone={backbone!r}: must be resnet34, 50, 101, 152")
@@ -189,7 +189,7 @@ def configured_network(
 
 
 def fill(network: nn.Module, state: Mapping[str, Any], what: str) -> None:
-    """Put a checkpoint's weights in place. Entries the network does not know are left aside.
+    """Put a checkpoint's weights in place. Entries that are not the network's are ignored.
 
     The released loaders do not mind missing entries either; here they raise UserError, because a
     network that is random in part gives numbers that mean nothing. what: how errors call it.

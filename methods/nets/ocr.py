@@ -25,7 +25,7 @@ def _norm_relu(channels: int) -> nn.Sequential:
 
 
 class ObjectContext(nn.Module):
-    """What the object's vector tells each pixel.
+    """The context that each pixel takes from the object's vector.
 
     OCR lets each pixel attend over the classes' vectors. With one class that attention is a
     softmax over one element, exactly 1, so each pixel gets the same context and the queries and
@@ -112,7 +112,7 @@ class HRNetOCR(HRNet):
         return self.ocr_distri_head(pixels, object_vector(pixels, self.aux_head(features)))
 
     def before(self, x: Tensor, added: Tensor | None, cut: str) -> tuple[Tensor, None]:
-        """(features at the cut, None: nothing is carried around it)."""
+        """(features at the cut, None: nothing bypasses it)."""
         features = self.features(x, added)
         return (features if cut == "trunk" else self.contextual(features)), None
 

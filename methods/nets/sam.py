@@ -104,7 +104,7 @@ class HQSamNetwork(SamNetwork):
 class Sam2Network(SamNetwork):
     """SAM 2 and 2.1, EdgeTAM, SAM 3's tracker: a `Sam2Model` or one with its interface.
 
-    stability_fallback: where one mask is asked for and it is unstable, the best of three instead.
+    stability_fallback: if one mask is requested and it is unstable, the best of three instead.
     """
 
     limit = 32.0

@@ -1,4 +1,4 @@
-"""SegFormer (Xie et al., NeurIPS 2021) that also sees clicks, with FocalClick's key names."""
+"""SegFormer (Xie et al., NeurIPS 2021) with clicks as input, with FocalClick's key names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -203,11 +203,11 @@ class SegFormer(nn.Module):
 
 
 def segformer_version(state: Mapping[str, Any], what: str) -> str:
-    """The version that a state dict is of. Raises UserError for one that is not known here."""
+    """The version that a state dict is of. Raises UserError for one that is not supported."""
     width = len(state["feature_extractor.backbone.patch_embed1.proj.weight"])
     found = [name for name, version in _VERSIONS.items() if version.widths[0] == width]
     if not found:
-        raise UserError(f"{what} is a SegFormer of width {width}; B0 and B3 are known here")
+        raise UserError(f"{what} is a SegFormer of width {width}; B0 and B3 are supported")
     return found[0]
 
 

@@ -16,7 +16,7 @@ from ...harness.errors import UserError
 
 #: Side in pixels of the images that the backbones were pre-trained on, and of a window of patches.
 _WINDOW = 224
-#: Heads of the known widths, for checkpoints that do not say.
+#: Heads by width, for checkpoints that do not store the number.
 _HEADS = {160: 4, 768: 12, 1024: 16, 1280: 16}
 
 

@@ -1,4 +1,4 @@
-"""Zoom-in to a fixed size: whatever is looked at is resized to one square."""
+"""Zoom-in to a fixed size: every crop is resized to one square."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class FixedView(ZoomedView):
 class FixedZoom(ZoomIn):
     """A zoom-in whose views are squares of `target` pixels; the aspect ratio is not kept.
 
-    from_first: the object's box is looked for from the first click on, and it is the whole image
+    from_first: the crop is the object's box from the first click on, or the whole image
     while there is no object (SimpleClick); otherwise the whole image is resized then, and an older
     box stays in force for the result (ClickSEG).
     """

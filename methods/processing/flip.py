@@ -1,4 +1,4 @@
-"""Horizontal-flip averaging: an image and its mirror image are predicted together.
+"""Horizontal-flip averaging: an image and its mirror image are predicted in one batch.
 
 A batch of N sessions has one or two copies of each: all originals, then all mirrored ones.
 """

@@ -1,4 +1,4 @@
-"""FocalClick's two decisions about a click: where to look closer, and what of it to keep.
+"""FocalClick's two decisions about a click: where to refine, and which change to keep.
 
 Source: Chen et al., "FocalClick", CVPR 2022; constants and roundings of the released code.
 """
@@ -28,7 +28,7 @@ def focus_box(
 
     mask, previous: (H, W) bool, the new coarse mask and the mask before the click. click: (row,
     column). inside: where the result must lie. Without a previous mask it is the coarse mask's
-    box. A change much smaller than the object is looked at in a square about the click.
+    box. For a change much smaller than the object it is a square about the click.
     """
     if not previous.any():
         sides = _sides(mask)
@@ -54,7 +54,7 @@ def focus_box(
 
 
 def merged(new: np.ndarray, old: np.ndarray, click: tuple[int, int]) -> np.ndarray:
-    """The old mask with only that change of the new one that the click asked for; (H, W) bool.
+    """The old mask with only the new one's change at the click; (H, W) bool.
 
     Where the click changed nothing, all pixels that did not change count as the change: the mask
     may be turned over almost everywhere, as in the released code.

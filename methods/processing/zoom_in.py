@@ -1,4 +1,4 @@
-"""Zoom-in (Sofiiuk et al., CVPR 2020): after the first click the network looks at the object only.
+"""Zoom-in (Sofiiuk et al., CVPR 2020): after the first click the input is a crop around the object.
 
 The geometry is that of the released code, quirks included: the golden clicks depend on it.
 """
@@ -17,7 +17,7 @@ from ..nets.resize import resize
 
 @dataclass(frozen=True)
 class ZoomedView:
-    """What the network looks at for one prediction.
+    """The input of the network for one prediction.
 
     roi: the region of the image that the prediction is pasted into; None is the whole image.
     crop: the region cut out of the image for the input; None is the whole image, not resized.
@@ -60,9 +60,9 @@ class ZoomedView:
 
 @dataclass(frozen=True)
 class ZoomIn:
-    """When and where to look closer. Lengths in pixels of the image.
+    """When and where to crop. Lengths in pixels of the image.
 
-    target: longest side of the network's input. skip_clicks: so many first clicks see the whole
+    target: longest side of the network's input. skip_clicks: so many first clicks use the whole
     image. expansion: of the object's box about its centre. min_crop: shortest side of the box
     before clamping. recompute_iou: the old roi is kept while its IoU with the new one is not below.
     prob_threshold: object in the previous prediction. all_clicks: negative clicks count as part of
@@ -107,7 +107,7 @@ class ZoomIn:
     def _object_box(self, mask: Tensor, clicks: Sequence[Point]) -> Box | None:
         """The expanded box of the mask and the clicks; None for an empty mask."""
         height, width = mask.shape
-        # Both from one tensor: a GPU is waited for once.
+        # Both from one tensor: one blocking transfer from a GPU.
         occupied = torch.cat([mask.any(dim=1), mask.any(dim=0)]).cpu().numpy()
         rows, columns = np.flatnonzero(occupied[:height]), np.flatnonzero(occupied[height:])
         if not rows.size:

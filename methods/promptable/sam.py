@@ -12,6 +12,7 @@ from torch import Tensor
 from ...harness.errors import MethodError
 from ...harness.method import Method, Paper, Session
 from ...harness.metrics.scores import iou
+from ...harness.types import Opening
 from ..nets.sam import Prompts
 from ..processing.boxes import box_of
 from ..runtime.device import Device
@@ -19,7 +20,6 @@ from ..runtime.execution import Execution, Precision
 from .sam_checkpoints import Family
 from .sam_models import load_sam
 
-Opening = Literal["click", "box", "inside-outside", "extreme-points"]
 Protocol = Literal["paper", "segnext", "rclicks"]
 Multimask = Literal["first", "always", "never"]
 MaskChoice = Literal["score", "first", "area", "oracle"]
@@ -34,12 +34,12 @@ class SAM(Method):
     facebook/sam2.1-hiera-tiny. opening: a box can be drawn (`box`), drawn with a click inside
     (`inside-outside`), or spanned by extreme points. protocol: what the parameters that are not
     given are: `paper` as the authors evaluate; `segnext` as SegNext's authors evaluate SAM;
-    `rclicks` as RClicks' do. multimask: when three masks are asked for instead of one: for a single
+    `rclicks` as RClicks' do. multimask: when three masks are requested instead of one: for a single
     click alone (`first`), always or never. mask_choice: which of three is taken: the one with the
     best predicted score, the first, the largest, or (`oracle`) the one with the best true IoU;
     HQ-SAM's first is the one with the best score. feed_back: whether the logits of the mask taken
     are a prompt of the next prediction. threshold: a pixel is object above this logit.
-    stability_fallback: of SAM 2 and later: where one mask is asked for and it is unstable, the
+    stability_fallback: of SAM 2 and later: if one mask is requested and it is unstable, the
     best of three is taken instead; as released, true.
     hq_token_only: of HQ-SAM: its own mask alone, not added to SAM's. precision: in which the
     network computes. compiled: torch.compile translates it first.
@@ -52,6 +52,7 @@ class SAM(Method):
         2023,
         "https://arxiv.org/abs/2304.02643",
     )
+    requires = ("transformers", "isegbench[sam]")
 
     def __init__(
         self,
@@ -83,8 +84,8 @@ class SAM(Method):
         self.feed_back = feed_back or preset.feed_back
         logit = preset.threshold if threshold is None else threshold
         self.threshold = 1 / (1 + math.exp(-logit))
-        self.sees_truth = self.mask_choice == "oracle"  # pyright: ignore[reportAttributeAccessIssue]
-        self.paper = _PAPERS.get(loaded.family, SAM.paper)  # pyright: ignore[reportAttributeAccessIssue]
+        self.sees_truth = self.mask_choice == "oracle"
+        self.paper = _PAPERS.get(loaded.family, SAM.paper)
         falls_back = (
             hasattr(loaded.network, "stability_fallback") and stability_fallback is not False
         )
@@ -126,7 +127,7 @@ class SAM(Method):
         return self.feed_back == "logits" and "logits" in session.memory
 
     def _three(self, session: Session) -> bool:
-        """Whether three masks are asked for."""
+        """Whether three masks are requested."""
         if self.multimask == "first":
             return len(_points(session)[0]) == 1 and _box(session) is None
         return self.multimask == "always"
@@ -199,7 +200,7 @@ def _preset(protocol: Protocol, family: Family) -> _Preset:
         return _Preset("first")
     if protocol == "segnext":
         return _Preset("always")
-    # RClicks' wrapper of SAM 2 asks for one mask; both call object what has a probability above
+    # RClicks' wrapper of SAM 2 requests one mask; in both a pixel is object above a probability of
     # 0.49.
     single = family in ("sam2", "edgetam", "sam3")
     return _Preset("never" if single else "always", threshold=math.log(0.49 / 0.51))

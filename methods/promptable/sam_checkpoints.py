@@ -57,7 +57,7 @@ def translated(checkpoint: Mapping[str, Any], what: str) -> Original:
 
 
 class _Weights(dict[str, Tensor]):
-    """A state dict whose missing entries are errors for people."""
+    """A state dict that raises UserError for a missing entry."""
 
     def __init__(self, state: State, what: str) -> None:
         super().__init__(state)

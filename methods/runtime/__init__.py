@@ -1,1 +1,2 @@
-"""How a network runs: device, transfers, precision, layout, checkpoint files. Knows no method."""
+"""How a network runs: device, transfers, precision, layout, checkpoint files. It depends on no
+method."""

@@ -24,7 +24,7 @@ _SHOWN = 4
 
 @dataclass(frozen=True)
 class Fit:
-    """What did not correspond when weights were loaded, all of it tolerated by the caller."""
+    """The keys that did not correspond when weights were loaded, and that the caller tolerates."""
 
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
@@ -35,10 +35,10 @@ def load_checkpoint(path: Path | str, unread: str = "") -> dict[str, Any]:
 
     Reads torch's formats, allowing tensors and plain values only, and `.safetensors`. Tensors are
     put on the CPU. A `module.` prefix, left by training on several devices, is removed from a
-    mapping all of whose keys have it. unread: objects of classes and functions whose names begin
-    so become empty placeholders; nothing of theirs is imported. Raises UserError, saying which it
-    is, for a file that is missing, truncated, damaged, not a checkpoint, holds numbers that are not
-    finite or tensors without values, or holds other pickled code.
+    mapping if all its keys have it. unread: a prefix of names; objects of classes and functions
+    with such names become empty placeholders, and nothing of theirs is imported. Raises UserError
+    with the reason for a file that is missing, truncated, damaged or not a checkpoint, that holds
+    numbers that are not finite or tensors without values, or that holds other pickled code.
     """
     path = Path(path)
     checkpoint = _read(path, unread)
@@ -108,7 +108,7 @@ def fit(
 
 
 class _Unread:
-    """Stands for an object that a checkpoint holds and that nobody reads."""
+    """A placeholder for an object of a checkpoint that is not used."""
 
     def __init__(self, *_: Any) -> None:
         return
@@ -156,7 +156,7 @@ def _check_archive(path: Path) -> None:
     except NotImplementedError as error:
         raise UserError(f"{path} is not a checkpoint as torch writes it ({error})") from None
     except Exception as error:  # zlib's, struct's and zipfile's own on damaged archives
-        # The directory of an archive stands at its end.
+        # The directory of an archive is at its end.
         what = "truncated" if "not a zip file" in str(error) else "damaged"
         raise UserError(
             f"{path} is {what}: its archive cannot be read ({_first_line(error)}). Get it again"
@@ -168,7 +168,7 @@ def _check_archive(path: Path) -> None:
 
 
 def _problem(path: Path, error: Exception) -> str:
-    """Why torch could not load a file, for people."""
+    """The message of the UserError for a file that torch could not load."""
     message = str(error)
     if "torchscript" in message.lower():
         return f"{path} is a TorchScript program, not a checkpoint; it is not run"
@@ -199,7 +199,7 @@ def _foreign_global(path: Path) -> str | None:
                     return ".".join(strings[-2:])
                 if isinstance(argument, str):
                     strings.append(argument)
-    except Exception:  # a damaged pickle names nothing
+    except Exception:  # a damaged pickle has no readable names
         return None
     return None
 
@@ -263,17 +263,15 @@ def _hint(
     unexpected: list[str],
     shapes: list[str],
 ) -> str | None:
-    """A guess at what the checkpoint is instead."""
+    """What the checkpoint probably is instead, or None."""
     if not set(wanted) & set(given):
-        return f"It looks like another architecture altogether; its first parts: {_roots(given)}"
+        return f"It is probably of another architecture; its first parts: {_roots(given)}"
     for stage in ("layer3", "layer1"):
         ours, theirs = _blocks(wanted, stage), _blocks(given, stage)
         if theirs and ours != theirs:
-            return (
-                f"It looks like a network of another depth: {stage} has {theirs} blocks, not {ours}"
-            )
+            return f"It is probably of another depth: {stage} has {theirs} blocks, not {ours}"
     if len(missing) + len(unexpected) + len(shapes) > 0.2 * len(wanted):
-        return f"It looks like another architecture; its first parts: {_roots(given)}"
+        return f"It is probably of another architecture; its first parts: {_roots(given)}"
     return None
 
 

@@ -29,7 +29,7 @@ def resolve_device(name: Device) -> torch.device:
 def to_device(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """An array as a tensor on a device; on a CPU the two share memory.
 
-    To a GPU it goes through page-locked memory and in the order of the thread's other work there,
+    The copy to a GPU uses page-locked memory and is queued behind the thread's other work there,
     so that no other thread has to wait.
     """
     tensor = torch.from_numpy(array)

@@ -58,7 +58,7 @@ class Execution:
         return network
 
     def computing(self) -> AbstractContextManager:
-        """The context to predict in: networks then compute in the precision asked for."""
+        """A context in which networks compute in the chosen precision."""
         if self.precision == "float32":
             return nullcontext()
         return torch.autocast(self.device.type, getattr(torch, self.precision))

@@ -97,7 +97,7 @@ def distribution_figure(
     """How many instances needed how many clicks: a strip per method, darker where there are more.
 
     counts: as `curves.noc_distribution` gives it for this target. The last cell are the instances
-    that never reach it; a tick marks the mean, NoC@target, and its number stands at the right.
+    that never reach it; a tick marks the mean, NoC@target, and its number is at the right.
     """
     from matplotlib.figure import Figure
 

@@ -31,7 +31,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The instances of a gallery, each kind most telling first; `different` without a rival: ()."""
+    """A gallery's instances, the clearest of each kind first; `different` is () without a rival."""
 
     method: str
     against: str | None
@@ -225,7 +225,7 @@ def _title(kind: str, methods: list[str]) -> str:
 
 
 def _arranged(rows: list[list[Tile]]) -> list[list[Tile]]:
-    """Instances beside each other; the tiles of one instance stay together."""
+    """Instances beside each other; the tiles of one instance are in one row."""
     per_row = max(1, COLUMNS // len(rows[0]))
     return [
         [tile for group in rows[start : start + per_row] for tile in group]

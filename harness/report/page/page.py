@@ -21,7 +21,7 @@ from ..tables.table import DEFINITIONS, Table
 from .page_data import STATUSES, TARGETS, packed_traces, rounded, safe_json
 from .page_pictures import Picture, Pictures, pictures_in
 
-#: In the order in which they are put together; each file says what it is for.
+#: In the order in which the page includes them; each file starts with its purpose.
 SCRIPTS = ("page.js", "tables.js", "charts.js", "instances.js", "trace.js", "start.js")
 
 
@@ -35,9 +35,8 @@ def write_page(
 ) -> None:
     """Write the page of a report.
 
-    path: where to; pictures are looked for beside it, in `traces/` and
-    `gallery/` (of which the contact sheets are shown). measured,
-    published: the leaderboard.
+    path: of the page; its pictures are in `traces/` and `gallery/` beside it (of the gallery, the
+    contact sheets are shown). measured, published: the leaderboard.
 
     Pictures are put into the page up to `page_pictures.MOST_BYTES`; the rest is linked. Names,
     errors and whatever else a user wrote are shown as text, never read as HTML; the page's policy
@@ -127,7 +126,7 @@ def _names(results: Results, manifests: list[tuple[Path, Manifest]]) -> dict[str
             }
             for name, entry in results.methods.items()
         ],
-        # Which run holds a method on a data set: `isegbench show` wants to know.
+        # The run of a method on a data set, for the command `isegbench show`.
         "owners": [[owners.get((m, d)) for m in results.methods] for d in results.datasets],
     }
 

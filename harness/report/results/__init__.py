@@ -1,2 +1,2 @@
-"""Results as data frames: stored runs, leaderboard, curves, published numbers. Knows no output
-format."""
+"""Results as data frames: stored runs, leaderboard, curves, published numbers. Nothing here
+depends on an output format."""

@@ -69,7 +69,7 @@ def leaderboard_of(
     miou: Sequence[int] = MIOU,
     curves: scores.IoUCurves | None = None,
 ) -> pd.DataFrame:
-    """`leaderboard` of results already loaded; `curves` where they are at hand too."""
+    """`leaderboard` of loaded results; curves: theirs, if computed already."""
     if curves is None:
         curves = curves_of(results)
     boundary = None

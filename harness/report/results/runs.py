@@ -1,4 +1,4 @@
-"""Runs as a report sees them: read from disk, and merged where their numbers are comparable."""
+"""Runs as input of a report: read from disk, and merged if their numbers are comparable."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -249,8 +249,8 @@ def _stacked(frames: list[pd.DataFrame]) -> pd.DataFrame:
     mixed = {name for frame in frames for name in frame.select_dtypes("category")}
     for name in mixed:
         coded = [frame.assign(**{name: frame[name].astype("category")}) for frame in frames]
-        together = sorted({value for frame in coded for value in frame[name].cat.categories})
-        kind = pd.CategoricalDtype(together)
+        categories = sorted({value for frame in coded for value in frame[name].cat.categories})
+        kind = pd.CategoricalDtype(categories)
         frames = [frame.assign(**{name: frame[name].astype(kind)}) for frame in coded]
     return pd.concat(frames, ignore_index=True)
 

@@ -9,8 +9,8 @@ def html_table(table: Table) -> str:
     """A `<table>` with its remarks and notes below, every text escaped.
 
     Classes to style: `leaderboard` and `published` on the table; `group` on the heading row of a
-    training set; `bound` on the row of a method that sees the truth, `measured` on one
-    that is not published among those that are; `value`, `best`, `interval`
+    training set; `bound` on the row of a method with access to the ground truth, `measured` on a
+    measured row among published ones; `value`, `best`, `interval`
     and `raised` inside cells; `remarks` and `notes` on what follows.
 
     >>> html_table(Table("d", "<d>", ["A"], [Row([Cell("1 < 2", bold=True)])], published=True))

@@ -7,7 +7,7 @@ import pandas as pd
 from ..results.published import published_table
 from .table import DASH, Cell, Notes, Row, Table, printed_value
 
-#: What stands where a published row names its training set.
+#: The text in place of a published row's training set.
 MEASURED = "measured here"
 
 
@@ -16,8 +16,8 @@ def published_tables(
 ) -> list[Table]:
     """A table of published numbers for each data set that has any, grouped by training set.
 
-    measured: a leaderboard, of which the rows that are complete, on the whole data set and not of
-    a method that sees the truth stand first in each table, in the metrics that papers give.
+    measured: a leaderboard. Its rows come first in each table, in the metrics that papers give, if
+    they are complete, on the whole data set and not of a method with access to the ground truth.
     """
     tables = []
     for dataset in datasets:

@@ -66,14 +66,14 @@ class Cell:
 
     @property
     def mark(self) -> str:
-        """What stands raised before the notes' numbers."""
+        """The raised marks before the notes' numbers."""
         return ("†" if self.dagger else "") + ("‡" if self.contaminated else "")
 
 
 @dataclass(frozen=True)
 class Row:
-    """Cells left to right. group: a rule separates rows of different groups. measured: stands in a
-    table of published numbers, and is not one."""
+    """Cells left to right. group: a rule separates rows of different groups. measured: a measured
+    row in a table of published numbers."""
 
     cells: list[Cell]
     group: str = ""

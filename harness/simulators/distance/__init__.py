@@ -1,1 +1,2 @@
-"""Distance transforms and the deepest pixel of an error region. Knows no click and no session."""
+"""Distance transforms and the deepest pixel of an error region. They use no
+click and no session."""

@@ -71,7 +71,7 @@ class Deepest:
         return best, at
 
     def _windows(self) -> Iterator[tuple[Box, float]]:
-        """Windows that together hold the deepest pixel, with a bound on the depth in each.
+        """Windows, one of which has the deepest pixel, with a bound on the depth in each.
 
         The window with the largest bound comes first.
         """

@@ -1,1 +1,1 @@
-"""Training IOG's networks: samples, losses, the loop, and what it leaves behind."""
+"""Training IOG's networks: samples, losses, the loop, and its files."""

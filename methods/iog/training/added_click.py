@@ -10,12 +10,12 @@ from ..guidance import INSIDE, OUTSIDE, with_click
 def with_added_clicks(
     guidance: torch.Tensor, logits: torch.Tensor, mask: torch.Tensor
 ) -> torch.Tensor:
-    """Guidance with a click on what each crop's prediction gets wrong, a new tensor.
+    """Guidance with a click on each crop's largest error, a new tensor.
 
     guidance: (N, 2, side, side) in 0..255. logits: (N, 1, side, side); the prediction is object
-    where they are positive. mask: (N, 1, side, side), object above 0.5. The click is where it is
-    farthest to what is right (beyond the crop nothing is), positive where the object was missed;
-    nothing is added to a crop without error.
+    where they are positive. mask: (N, 1, side, side), object above 0.5. The click is on the wrong
+    pixel farthest from all correct ones (pixels beyond the crop do not count as correct), positive
+    on a false negative; a crop without error gets no click.
     """
     predicted = (logits.detach() > 0)[:, 0].cpu().numpy()
     wanted = (mask > 0.5)[:, 0].cpu().numpy()

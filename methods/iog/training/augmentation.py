@@ -21,8 +21,8 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Layers:
-    """What is changed together: image, (H, W, 3) float32 in 0..255; mask and void, (H, W) float32
-    of zeros and ones: the object, and the pixels whose truth is unknown."""
+    """The arrays that get the same changes: image, (H, W, 3) float32 in 0..255; mask and void,
+    (H, W) float32 of zeros and ones: the object, and the pixels whose truth is unknown."""
 
     image: np.ndarray
     mask: np.ndarray
@@ -32,7 +32,7 @@ class Layers:
 def augmented(layers: Layers, how: Augmentation, rng: np.random.Generator) -> Layers:
     """Mirrored or not, then rotated and scaled about the image's centre on the same canvas.
 
-    Draws three numbers from `rng`, whatever they decide.
+    Always draws three numbers from `rng`.
     """
     mirrored = rng.random() < how.flip
     angle = rng.uniform(-how.rotation, how.rotation)
@@ -45,9 +45,9 @@ def augmented(layers: Layers, how: Augmentation, rng: np.random.Generator) -> La
 
 
 def turned(layers: Layers, angle: float, scale: float) -> Layers:
-    """Rotated by `angle` degrees against the clock and enlarged by `scale`, about the centre.
+    """Rotated by `angle` degrees counterclockwise and enlarged by `scale`, about the centre.
 
-    The canvas keeps its size; zero fills what comes from outside. Maps of zeros and ones take
+    The canvas keeps its size; pixels from outside are zero. Maps of zeros and ones take
     the nearest pixel, the image is interpolated cubically, its overshoot kept.
     """
     if angle == 0 and scale == 1:

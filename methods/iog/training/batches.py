@@ -8,16 +8,16 @@ from torch.utils.data import Sampler
 
 from ....harness.errors import UserError
 
-#: (epoch, index of the instance): all that a sample depends on besides the seed.
+#: (epoch, index of the instance). A sample depends on it and the seed alone.
 Key = tuple[int, int]
 
 
 @dataclass(frozen=True)
 class Batches(Sampler[list[Key]]):
-    """The batches of a whole training, or what is left of it; one process's share of each.
+    """The batches of a training from a step on; one process's share of each.
 
     instances: how many there are. batch: over all processes. Each epoch is a permutation of the
-    instances drawn from (seed, epoch); what does not fill a batch is left out of that epoch.
+    instances drawn from (seed, epoch); an epoch leaves out instances that do not fill a batch.
     first: the step to begin with. rank, processes: every process takes an equal part of a batch.
     Raises UserError when there are fewer instances than a batch.
     """

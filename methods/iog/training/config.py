@@ -1,4 +1,4 @@
-"""What a training file for IOG may say."""
+"""The keys of a training file for IOG."""
 
 from typing import Any, Literal
 
@@ -20,21 +20,20 @@ class IOGTraining(TrainingConfig):
     """The keys of a training of IOG; every default is the released value.
 
     network: the three-point network `iog`, the refinement network `iog-refine`, or `outside`,
-    which is shown the box's corners but no inside point. backbone: resnet18, 34, 50 or 101.
+    whose input has the box's corners but no inside point. backbone: resnet18, 34, 50 or 101.
     heads: channels of the heads. side: of the crop, in pixels. init: the backbone's first weights:
     imagenet (torchvision's), scratch, or a checkpoint of the same network.
 
     epochs, batch: batch is the whole batch, over all devices. flip, rotation, scale: of the
     augmentation: a probability, degrees, and smallest and largest. lr: the backbone's rate;
-    head_factor: how much faster the rest learns. The loss is summed over pixels, so the released
-    rates are for side 512: multiply by (512 / side)^2 with optimizer = "sgd"; "adamw" does not
-    notice. schedule: constant, poly or cosine, after `warmup` steps of linear rise.
+    head_factor: the ratio of the other layers' rate to it. The loss is summed over pixels, so
+    the released rates are for side 512: multiply by (512 / side)^2 with optimizer = "sgd"; "adamw"
+    does not depend on it. schedule: constant, poly or cosine, after `warmup` steps of linear rise.
 
     precision: float32, or mixed with float16 (GPU) or bfloat16. device: auto, cpu, cuda; devices:
-    how many, through Ray Train when more than one, on the cluster at ray_address or this machine.
-    threads: of torch on a CPU; 0 leaves torch's
-    choice. loaders: processes that prepare samples; 0 for none but this one. cache: keep decoded
-    images and masks in memory.
+    how many; more than one run through Ray Train, on the cluster at ray_address or this machine.
+    threads: of torch on a CPU; 0 leaves torch's choice. loaders: processes that prepare samples;
+    0 prepares them in this process. cache: keep decoded images and masks in memory.
 
     snapshot_every, validate_every: epochs between two. save_seconds: between two checkpoints to
     resume from. half: write weights in 16 bits.

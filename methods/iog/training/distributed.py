@@ -21,15 +21,15 @@ from ...runtime.device import resolve_device
 from .config import IOGTraining
 from .loop import Process, train_here
 
-#: Where Ray keeps its own notes on a training, within its directory.
+#: The subdirectory in which Ray Train keeps its own files.
 _RAY = ".ray"
 
 
 def train_on_several(config: IOGTraining, material: Material, watch: Watch) -> None:
     """Train in `config.devices` processes that exchange gradients after every step.
 
-    Each takes an equal part of every batch. Batch normalisation sees the part alone, and the
-    statistics kept are the first process's. The processes share the directory `config.out` and
+    Each takes an equal part of every batch. Batch normalisation uses that part alone, and the
+    statistics of the first process are kept. The processes share the directory `config.out` and
     the data sets' files. Raises UserError when Ray cannot place them.
     """
     use_gpu = resolve_device(config.device).type == "cuda"
@@ -59,7 +59,7 @@ def train_on_several(config: IOGTraining, material: Material, watch: Watch) -> N
 
 
 def _work(given: dict[str, Any]) -> None:
-    """What each process does."""
+    """The work of each process."""
     context = get_context()
     rank, processes = context.get_world_rank(), context.get_world_size()
     device = get_device()
@@ -79,7 +79,7 @@ def _work(given: dict[str, Any]) -> None:
 
 
 class _Events:
-    """A `Watch` whose watcher is in another process; mute without a queue."""
+    """A `Watch` that sends its events to another process; without a queue it drops them."""
 
     def __init__(self, queue: Queue | None) -> None:
         self._queue = queue
@@ -99,14 +99,14 @@ class _Events:
 
 
 def _pass_on(queue: Queue, watch: Watch) -> None:
-    """Hand what a worker tells to the watch here, until told to stop."""
+    """Pass a worker's events on to the watch, until None arrives."""
     with contextlib.suppress(RayError):
         while (event := queue.get()) is not None:
             getattr(watch, event[0])(*event[1:])
 
 
 def _readable(error: Exception) -> IsegbenchError:
-    """What went wrong in a worker, as its own error where it is one of ours."""
+    """The error of a worker: the IsegbenchError among its causes, or else a UserError."""
     causes = [error, *getattr(error, "worker_failures", {}).values()]
     for cause in causes:
         while cause is not None:

@@ -1,4 +1,4 @@
-"""The training loop: one process of it, alone or among several."""
+"""The training loop of one process, alone or among several."""
 
 import math
 import time
@@ -31,7 +31,7 @@ _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch
 
 @dataclass(frozen=True)
 class Process:
-    """One of the processes that train one network together.
+    """One of the processes that train one network.
 
     spread: makes a module exchange gradients. mean: of a tensor over the processes.
     """
@@ -48,12 +48,12 @@ class Process:
 
 
 def train_here(config: IOGTraining, material: Material, watch: Watch, process: Process) -> None:
-    """Train in this process, from where DIR/checkpoint.pt stands; see `Trainer.train`."""
+    """Train in this process, from DIR/checkpoint.pt on if it exists; see `Trainer.train`."""
     _Training(config, material, watch, process).run()
 
 
 def make_network(config: IOGTraining) -> IOGNet | IOGRefineNet:
-    """The network a configuration asks for, with its first weights, on the CPU."""
+    """The network of a configuration, with its first weights, on the CPU."""
     kind: Any = IOGRefineNet if config.network == "iog-refine" else IOGNet
     if config.init not in ("imagenet", "scratch"):
         network = load_network(config.init, kind, config.depth)
@@ -162,7 +162,7 @@ class _Training:
         row = dict(zip(COLUMNS, values.tolist(), strict=True))
         if not math.isfinite(row["loss"]):
             raise UserError(
-                f"the loss is no number any more at step {step}: lower lr = {config.lr:g}, or "
+                f"the loss is not finite at step {step}: lower lr = {config.lr:g}, or "
                 f"resume from the last checkpoint in {config.out} with warmup"
             )
         for column, value in row.items():
@@ -170,7 +170,7 @@ class _Training:
         return row["loss"]
 
     def _end_epoch(self) -> None:
-        """Close the epoch's row; validate and keep weights where it is time."""
+        """Close the epoch's row; validate and keep weights if they are due."""
         config, progress = self.config, self.progress
         if not self.process.leads:
             progress.sums = {}
@@ -183,7 +183,7 @@ class _Training:
         row |= {column: value / steps for column, value in progress.sums.items()}
         row["seconds"] = round(progress.seconds, 1)
         kept = keep_weights(self.network, config, self.material.trained_on, "last")
-        # Without validation the newest are taken for the best.
+        # Without validation the newest weights count as the best.
         better = last and not config.validate_on
         if config.validate_on and (last or epoch % config.validate_every == 0):
             scores = validate(kept, config)

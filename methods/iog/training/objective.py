@@ -1,4 +1,4 @@
-"""What is minimised: a network's forward passes on a batch, and their loss."""
+"""The objective of a training: a network's forward passes on a batch, and their loss."""
 
 from collections.abc import Sequence
 from typing import NamedTuple, cast
@@ -13,10 +13,10 @@ from ...nets.iog_refine import Encoded, IOGRefineNet
 from .added_click import with_added_clicks
 from .samples import Sample
 
-#: The columns of a training's record that a step gives.
+#: The columns of a training's record that each step adds to.
 COLUMNS = ("loss", "loss_1", "loss_2", "loss_3", "loss_4", "loss_fine", "train_iou")
 
-#: From this mean IoU of the first pass on, a batch is not shown its errors (released training).
+#: At this mean IoU of the first pass or above, there is no second pass (released training).
 GOOD_ENOUGH = 0.95
 
 
@@ -37,9 +37,9 @@ class Outcome(NamedTuple):
 class Objective(nn.Module):
     """A network and its loss, in one module, so that processes exchange gradients once a step.
 
-    The refinement network passes twice: the second time with one click more, on the largest
-    error of the first. Its loss is half of each pass's, or the first's alone where that was good
-    enough already.
+    The refinement network has two passes; the second has one more click, on the largest error of
+    the first. Its loss is the mean of both passes' losses, or the first's alone if its mean IoU is
+    GOOD_ENOUGH.
     """
 
     def __init__(self, network: IOGNet | IOGRefineNet) -> None:

@@ -1,4 +1,4 @@
-"""What a training leaves to read: how it was made, the epochs as CSV, the curves as a picture."""
+"""The record of a training: its configuration, the epochs as CSV, the curves as a picture."""
 
 import io
 import json
@@ -18,7 +18,7 @@ RECORD = "training.json"
 HISTORY = "history.csv"
 CURVES = "curves.png"
 
-#: What may differ between a training and its continuation without making it another one.
+#: The keys that may differ when a training is resumed.
 _FREE = frozenset(
     {"epochs", "snapshot_every", "validate_every", "validate_on", "save_seconds", "half"}
     | {
@@ -36,7 +36,7 @@ _FREE = frozenset(
 
 
 def admit(config: IOGTraining, material: Material) -> None:
-    """Write DIR/training.json of a new training, or check that the one there may go on.
+    """Write DIR/training.json of a new training, or check that the one there may be resumed.
 
     Raises UserError that shows every difference.
     """

@@ -1,4 +1,4 @@
-"""From an instance to what a network is trained on: augmented, cropped, with guidance."""
+"""From an instance to a training sample: augmented, cropped, with guidance."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +21,7 @@ class Sample(NamedTuple):
     """One crop, or a batch of them.
 
     input: ([N,] 5, side, side) float32 in 0..255: R, G, B, inside and outside guidance. mask,
-    void: ([N,] 1, side, side) float32 in [0, 1], interpolated: the object, and what is not known.
+    void: ([N,] 1, side, side) float32 in [0, 1], interpolated: the object, and the ignored pixels.
     """
 
     input: torch.Tensor
@@ -30,7 +30,7 @@ class Sample(NamedTuple):
 
 
 class Samples(Dataset[Sample]):
-    """Samples by (epoch, index); the same key gives the same sample, whoever asks and when.
+    """Samples by (epoch, index); the same key gives the same sample in every process.
 
     refs: the instances. augmentation: None for none. inside: False leaves the inside channel
     empty. cache: keep decoded images and masks of this process in memory.
@@ -72,7 +72,7 @@ class Samples(Dataset[Sample]):
         if self._images is None:
             instance = self._refs[index].load()
             return instance.image, instance.mask
-        # The images of two data sets may have one name: where they lie tells them apart.
+        # The images of two data sets may have one name: their paths differ.
         data = self._refs[index].image.data
         name = data if isinstance(data, Path) else index
         if index not in self._masks:
@@ -83,7 +83,7 @@ class Samples(Dataset[Sample]):
 
 
 def cropped(layers: Layers, side: int, *, inside: bool = True) -> Sample:
-    """The view of the object in `layers`, with the guidance that its truth gives.
+    """The view of the object in `layers`, with guidance from its ground truth.
 
     inside: False leaves the inside channel empty. Without an object everything is zero.
     """
@@ -104,6 +104,6 @@ def cropped(layers: Layers, side: int, *, inside: bool = True) -> Sample:
 
 
 def prepare_process(number: int) -> None:
-    """Keep a process that prepares samples to one core; it has neighbours."""
+    """Restrict a process that prepares samples to one core; the others need theirs."""
     torch.set_num_threads(1)
     cv2.setNumThreads(0)

@@ -18,7 +18,7 @@ def make_optimizer(
     momentum: float,
     weight_decay: float,
 ) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW; everything but the backbone learns `head_factor` as fast.
+    """SGD with momentum, or AdamW; all other layers' rate is `head_factor` times the backbone's.
 
     momentum: SGD's, and AdamW's first beta.
     """
@@ -36,7 +36,7 @@ def make_optimizer(
 
 
 def factor(step: int, steps: int, schedule: Schedule, warmup: int) -> float:
-    """What the learning rates are multiplied by at a step, counted from 0, of `steps`.
+    """The factor of the learning rates at a step, counted from 0, of `steps`.
 
     It rises linearly over the first `warmup` steps; then it stays 1, falls as (1 - t)^0.9 (poly)
     or as half a cosine, t being the share of the remaining steps that are done.

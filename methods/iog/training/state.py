@@ -1,4 +1,4 @@
-"""Where a training stands: all that it needs to go on as if it had not been stopped."""
+"""The state of a training: enough to resume it with the same results."""
 
 import io
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ CHECKPOINT = "checkpoint.pt"
 
 @dataclass
 class Progress:
-    """What a training has come to.
+    """The progress of a training.
 
     step: steps made. sums: of the present epoch, per column of the record. history: a row for
     each finished epoch. best: the highest validation so far, None before the first. seconds:

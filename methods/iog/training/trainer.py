@@ -17,7 +17,7 @@ class IOGTrainer(Trainer):
     Config = IOGTraining
 
     def train(self, config: Any, material: Material, watch: Watch) -> Path:
-        """Train; OUT then holds what `docs/training.md` says."""
+        """Train; `docs/training.md` lists the files that OUT then holds."""
         with exclusive(config.out):
             admit(config, material)
             if config.devices > 1:

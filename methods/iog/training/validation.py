@@ -16,8 +16,8 @@ _BATCH = 8
 def validate(weights: Path, config: IOGTraining) -> dict[str, float]:
     """{"mIoU@3 DATASET": value in [0, 1]} on each data set of `validate_on`.
 
-    weights: what the training has just written. The network that has no inside point is scored
-    from its box, the first stage of iog-box alone: mIoU@2. Raises UserError as a benchmark does.
+    weights: the file that the training has just written. The network without an inside point is
+    scored as the first stage of iog-box alone: mIoU@2. Raises UserError as a benchmark does.
     """
     method: dict[str, Any] = {"name": config.network, "weights": str(weights)}
     if config.network == "outside":

@@ -1,4 +1,4 @@
-"""The weights that a training leaves, ready for `weights=` of IOG's methods."""
+"""The weight files of a training, for `weights=` of IOG's methods."""
 
 import os
 import uuid
@@ -20,7 +20,7 @@ def weights_path(config: IOGTraining, name: str) -> Path:
 def keep_weights(
     network: IOGNet | IOGRefineNet, config: IOGTraining, trained_on: Sequence[str], name: str
 ) -> Path:
-    """Write OUT/weights/NAME.pth whole: the network, what it is, and what it was trained on."""
+    """Write OUT/weights/NAME.pth whole: the network, its configuration and its training data."""
     path = weights_path(config, name)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{uuid.uuid4().hex[:12]}{path.suffix}")
@@ -39,7 +39,7 @@ def keep_weights(
 
 
 def export_best(config: IOGTraining, file: Path) -> None:
-    """Write OUT/weights/best.pth again as `file`, in 16 bits: what it says of itself goes along.
+    """Write OUT/weights/best.pth again as `file`, in 16 bits: with the facts stored in it.
 
     file: `.safetensors`, or any other name for torch's format. Raises UserError when there is no
     such training.

@@ -206,3 +206,10 @@ class TestCommands:
         failed = str(call("download", "snap_voc").exception)
         assert "download it from https://drive.google.com/file/d/ID/view" in failed
         assert "did you mean 'snap'" in str(call("list", "--system", "snip").exception)
+
+    def test_the_licence_is_listed(self, call, monkeypatch):
+        monkeypatch.setenv("COLUMNS", "200")
+        weights.register(
+            KnownCheckpoint("free_voc", "free", ("voc",), drive_id="x", licence="Apache-2.0")
+        )
+        assert "Apache-2.0" in call("list", "--system", "free").output

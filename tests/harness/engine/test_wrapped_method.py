@@ -18,6 +18,7 @@ class Inner(Method):
     sees_truth = True
     paper = Paper("Title", "Authors", 2020)
     departures = ("one",)
+    requires = ("module", "package")
     weights = Checkpoint("w", Path("w.pth"), "0" * 64)
 
     def __init__(self):

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from isegbench.harness import registry
+from isegbench.harness.cli.listing import listing
 from isegbench.harness.errors import UserError
 from isegbench.harness.planning import catalogue
 from isegbench.harness.planning.outline import outline, outlines
@@ -40,7 +41,8 @@ for kind in ("methods", "datasets", "simulators"):
     for name, found in outlines(getattr(registry, kind)):
         row = (found.__module__, found.__doc__, catalogue.parameters(found), catalogue.modes(found))
         paper = getattr(found, "paper", None)
-        print(repr((kind, name, *row[1:], catalogue._openings(found), paper)))
+        requires = getattr(found, "requires", None)
+        print(repr((kind, name, *row[1:], catalogue._openings(found), paper, requires)))
 """
 
 
@@ -53,7 +55,8 @@ def test_an_outline_shows_what_the_imported_class_shows():
         for name, factory in getattr(registry, kind).items():
             row = (factory.__doc__, catalogue.parameters(factory), catalogue.modes(factory))
             opening, paper = catalogue._openings(factory), getattr(factory, "paper", None)
-            expected.append(repr((kind, name, *row, opening, paper)))
+            requires = getattr(factory, "requires", None)
+            expected.append(repr((kind, name, *row, opening, paper, requires)))
     assert len(shown) > 20
     assert shown == expected
 
@@ -74,6 +77,8 @@ class Base:
 
 class Mine(Base):
     """Mine. It is mine."""
+
+    requires = ("no_such_module_at_all", "mine[all]")
 
 def made(level: float = 0.5):
     """Makes one."""
@@ -104,6 +109,20 @@ def test_classes_and_functions_of_another_package(plugin):
     assert catalogue.summary(mine) == "Mine"
     assert catalogue.parameters(mine) == "size=6, kind=a"
     assert mine.opening == "box"
+
+
+def test_a_listing_names_the_command_that_installs_what_is_missing(plugin):
+    assert catalogue._install(outline(plugin, "mine").requires) == "pip install 'mine[all]'"
+    assert catalogue._install(("json", "mine[all]")) == ""
+    assert catalogue._install(None) == ""
+
+
+def test_the_command_is_printed_for_a_method_that_misses_a_package(monkeypatch, capsys):
+    monkeypatch.setattr(catalogue.importlib.util, "find_spec", lambda name: None)
+    graph_cut = outline(registry.methods, "graph-cut")
+    monkeypatch.setattr(catalogue, "outlines", lambda _: [("graph-cut", graph_cut)])
+    listing("methods")
+    assert "to install: pip install 'isegbench[graphcut]'" in capsys.readouterr().out
 
 
 def test_what_cannot_be_read_is_imported(plugin):
