@@ -1,4 +1,4 @@
-"""The package's own exceptions: what was wrong, where, and what to do about it."""
+"""The exceptions of the package; a message has what was wrong, where, and what to do."""
 
 import difflib
 import re
@@ -12,22 +12,22 @@ _UNSAFE = re.compile(
 
 
 class IsegbenchError(Exception):
-    """Base of every error this package raises on purpose."""
+    """The base of all errors that this package raises on purpose."""
 
 
 class UserError(IsegbenchError):
-    """Something a user gave is wrong: a name, a key, a file. The command line exits with 2."""
+    """A wrong input of a user: a name, a key, a file. The command line exits with 2."""
 
 
 class DataError(IsegbenchError):
     """One instance cannot be used (unreadable image, mask of another size, empty mask).
 
-    It costs that instance only: the engine records it and goes on.
+    The engine records the failure of this instance and continues.
     """
 
 
 class MethodError(IsegbenchError):
-    """A method broke its contract on one instance (wrong shape, dtype, range, NaN, too slow)."""
+    """A method broke a rule on one instance (wrong shape, dtype, range, NaN, too slow)."""
 
 
 class SimulatorError(IsegbenchError):
@@ -35,7 +35,7 @@ class SimulatorError(IsegbenchError):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Say which known name was probably meant, and list what there is.
+    """The known name that is most like `name`, and all known names, as a hint for an error.
 
     >>> nearest("grabcot", ["grabcut", "davis"])
     "did you mean 'grabcut'? Known: davis, grabcut"

@@ -1,4 +1,4 @@
-"""Writing files, and lines at their end, whole or not at all."""
+"""Write files, or append lines, whole or not at all."""
 
 import os
 import re
@@ -16,10 +16,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def write_whole(path: Path, content: bytes | str) -> None:
-    """Write a file under a temporary name beside it, then rename; folders are made.
+    """Write a file under a temporary name in its folder, then rename it; make missing folders.
 
-    A reader sees the old file or the new one, never a part, even after a crash. Raises
-    UserError when it cannot be written.
+    A reader gets the old file or the new one, never a part, also after a crash. Raises UserError
+    when the file cannot be written.
     """
     with writing_whole(path) as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
@@ -27,7 +27,7 @@ def write_whole(path: Path, content: bytes | str) -> None:
 
 @contextmanager
 def writing_whole(path: Path) -> Iterator[BinaryIO]:
-    """A file to write piece by piece that becomes `path` when all went well, as `write_whole`."""
+    """A file to write in pieces; at the end, without an error, it becomes `path`."""
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +44,7 @@ def writing_whole(path: Path) -> Iterator[BinaryIO]:
 
 
 def append_line(path: Path, line: str) -> None:
-    """Add a line to a file, made if need be. Raises UserError when it cannot: then none is."""
+    """Append a line to a file; make a missing file. Raises UserError and then appends nothing."""
     left = line.encode("utf-8") + b"\n"
     try:
         with open(path, "ab", buffering=0) as file:
@@ -53,7 +53,7 @@ def append_line(path: Path, line: str) -> None:
                 while left:
                     left = left[file.write(left) :]
             except OSError:
-                # Half a line would make the next one, written once there is room again, unreadable.
+                # A part of a line would make the next line unreadable.
                 file.truncate(before)
                 raise
     except OSError as error:
@@ -87,7 +87,7 @@ def file_names(names: Iterable[str]) -> dict[str, str]:
     taken: set[str] = set()
     for name in names:
         stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", name).strip("-.")[:80]
-        # Upper and lower case are one file on some systems, so names must differ in more than case.
+        # Some file systems ignore upper and lower case.
         if not stem or stem.lower() in taken:
             stem = f"{stem or 'dataset'}-{zlib.crc32(name.encode()):08x}"
         taken.add(stem.lower())

@@ -1,4 +1,4 @@
-"""Names for methods, data sets and simulators: how `name:key=value,...` becomes an object."""
+"""Names for methods, data sets and simulators, and the objects that `name:key=value` builds."""
 
 import importlib
 import importlib.util
@@ -21,7 +21,7 @@ from .errors import IsegbenchError, UserError, nearest
 T = TypeVar("T")
 
 _KEY_VALUE = re.compile(r"([A-Za-z_][\w-]*)=(.*)", re.DOTALL)
-#: A name that takes a file as one of its values is not a file itself.
+#: path/to/file.py:Attribute; `name:key=file.py:...` does not match.
 _FILE = re.compile(
     r"(?![\w-]+:[\w-]+=)(?P<path>.+?\.py):(?P<attribute>[A-Za-z_]\w*)(?::(?P<rest>.*))?$",
     re.DOTALL,
@@ -37,7 +37,7 @@ _ANY_FAILURE = (Exception, SystemExit)
 
 @dataclass(frozen=True)
 class Spec:
-    """A parsed `name:value,key=value`: what to build and with which parameters.
+    """A parsed `name:value,key=value`: a factory and its parameters.
 
     name: a registered name, or `path/to/file.py:Attribute`. positional: the value without a key
     (`folder:PATH`), or None. params: the others, as strings from the command line or as TOML
@@ -51,7 +51,7 @@ class Spec:
 
     @classmethod
     def of(cls, given: "Spec | str | dict[str, Any]") -> "Spec":
-        """A spec from the command line's form, or from a TOML table with `name` and `label`.
+        """A spec from the form of the command line, or from a TOML table with `name` and `label`.
 
         Raises UserError for a table without a name.
         """
@@ -71,7 +71,7 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str) -> "Spec":
-        """Read the command line's form.
+        """Parse the form of the command line.
 
         Raises UserError when a part is neither `key=value` nor a single leading value.
 
@@ -107,7 +107,7 @@ class Spec:
 
     @property
     def full(self) -> str:
-        """The canonical form that can be parsed again: a file keeps its whole path."""
+        """The canonical form that can be parsed again: a file has its whole path."""
         return self._joined(self.name)
 
     def _joined(self, name: str) -> str:
@@ -122,11 +122,11 @@ def _plain(value: Any) -> str:
 
 @dataclass(frozen=True)
 class Resolved(Generic[T]):
-    """What a request stands for.
+    """A method, data set or simulator that a user gave.
 
-    label: its name in traces and tables. spec: the text from which the same can be built again;
-    of a class or an object only its name. build: builds it, on any machine. made_by: the class or
-    function that builds it, with the parameters `given`; None for an object.
+    label: its name in traces and tables. spec: the text that builds the same again; for a class or
+    an object only its name. build: builds it, on any machine. made_by: the class or function that
+    builds it, with the parameters `given`; None for an object.
     """
 
     label: str
@@ -138,7 +138,7 @@ class Resolved(Generic[T]):
 
 @dataclass(frozen=True)
 class Recipe(Generic[T]):
-    """How to build what a spec names, on any machine: the factory travels, not its name."""
+    """Builds the object of a spec on any machine: pickling sends the factory, not its name."""
 
     factory: Callable[..., T]
     spec: Spec
@@ -157,7 +157,7 @@ class Recipe(Generic[T]):
 
 
 class Registry(Generic[T]):
-    """Factories by name, of one kind; filled by decorators and by entry points.
+    """Factories of one kind by name, from decorators and entry points.
 
     An entry point in the group `isegbench.<kind>s` is either `name = "package.module:factory"`,
     or `anything = "package.module"`, a module that registers its names when imported.
@@ -182,7 +182,7 @@ class Registry(Generic[T]):
         return decorate
 
     def register_lazily(self, name: str, target: str) -> None:
-        """Name `package.module:attribute` without importing it until it is asked for."""
+        """Give `package.module:attribute` a name; it is imported at its first use."""
         self._add(name, target)
 
     def names(self) -> list[str]:
@@ -191,7 +191,7 @@ class Registry(Generic[T]):
         return sorted(self._factories)
 
     def items(self) -> Iterator[tuple[str, Callable[..., T]]]:
-        """(name, factory) of everything registered that can be imported, by name."""
+        """(name, factory) of all registered factories that can be imported, by name."""
         for name in self.names():
             try:
                 yield name, self.factory(name)
@@ -226,28 +226,28 @@ class Registry(Generic[T]):
         del self._factories[name]
 
     def target(self, name: str) -> Callable[..., T] | str:
-        """The factory called `name`, or `module:attribute` where that is not imported yet."""
+        """The factory called `name`, or `module:attribute` if it is not imported yet."""
         self._fill()
         if name not in self._factories:
             raise UserError(f"unknown {self.kind} {name!r}: {nearest(name, self._factories)}")
         return self._factories[name]
 
     def build(self, spec: Spec | str, **context: Any) -> T:
-        """Build what `spec` names.
+        """Build the object of a spec.
 
-        context: values handed to the factory where it has a parameter of that name and the spec
-        does not give it (such as `data_root`). Strings become the annotated types of the factory's
-        parameters. Raises UserError for unknown names, keys and unfit values.
+        context: values for parameters of the factory that the spec does not give, such as
+        `data_root`. Strings become the annotated types of the parameters. Raises UserError for
+        unknown names, unknown keys and bad values.
         """
         spec = Spec.parse(spec) if isinstance(spec, str) else spec
         return build_with(self.factory(spec.name), spec, self.kind, context)
 
     def resolve(self, given: Any, base: type[T], **context: Any) -> Resolved[T]:
-        """The name, the spec and the builder of what a user asks for.
+        """The name, the spec and the builder of the object that a user gave.
 
-        given: a Spec, `name:key=value`, a TOML table with `name`, a class or an object. base: what
-        it must be an instance of. context: as for `build`. Raises UserError, also when building,
-        for anything else.
+        given: a Spec, `name:key=value`, a TOML table with `name`, a class or an object. base: the
+        class of the object. context: as for `build`. Raises UserError for anything else, here or
+        when it is built.
         """
         if isinstance(given, (Spec, str, dict)):
             spec = Spec.of(given)
@@ -342,8 +342,8 @@ _FOLDERS: set[Path] = set()
 def load_module(path: Path) -> Any:
     """Import a user's own file. Raises UserError when it is missing or fails to import.
 
-    The module's name is derived from the path, so that two files of one name stay apart. A file
-    that has changed is imported again. The file can import modules and packages beside it; while
+    The name of the module contains a hash of the path: two files of one name are two modules. A
+    file that has changed is imported again. The file can import modules and packages beside it; while
     it is imported they come before installed ones, later after them.
     """
     resolved = path.expanduser().resolve()
@@ -416,7 +416,7 @@ def _folder_of(name: str, module: Any) -> Path | None:
 
 
 def build_with(factory: Callable[..., T], spec: Spec, kind: str, context: dict[str, Any]) -> T:
-    """Call a factory with what a spec says; parameters and errors as in `Registry.build`."""
+    """Call a factory with the values of a spec; parameters and errors as in `Registry.build`."""
     params = bind(f"{kind} {spec.name}", factory, spec, context)
     try:
         return factory(**params)
@@ -433,8 +433,8 @@ def bind(
 ) -> dict[str, Any]:
     """Keyword arguments for `factory` from a spec: named, checked and converted.
 
-    Raises UserError for a key the factory does not take, a missing one, or a value that does
-    not fit its annotation.
+    Raises UserError for an unknown key, a missing key, or a value that does not match its
+    annotation.
     """
     from pydantic import ConfigDict, TypeAdapter, ValidationError
 

@@ -1,4 +1,7 @@
-"""The command line: parses, calls, prints. What it calls is imported when it is needed."""
+"""The command line: parses, calls, prints. A command imports what it needs when it runs.
+
+The work itself (workflows, report) does not belong here.
+"""
 
 import os
 import sys
@@ -49,8 +52,8 @@ app.add_typer(data.app, name="data")
 app.add_typer(weights.app, name="weights")
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _version(given: bool) -> None:
+    if given:
         from ..store.environment import package_version
 
         typer.echo(package_version())
@@ -67,7 +70,7 @@ def _root(
 
 
 def main() -> None:
-    """The `isegbench` command. An error a user can cause is a message and exit code 2."""
+    """The `isegbench` command. For an error of the user it prints a message and exits with 2."""
     try:
         app()
     except IsegbenchError as error:
@@ -75,6 +78,6 @@ def main() -> None:
         typer.echo(str(error), err=True)
         sys.exit(2)
     except BrokenPipeError:
-        # Whoever read our output has gone; leave without a second complaint at exit.
+        # The reader of stdout has closed it: avoid a second error when Python flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -1,4 +1,4 @@
-"""`isegbench check`: whether a method keeps the rules of the method interface."""
+"""`isegbench check`: check that a method keeps the rules of the method interface."""
 
 from typing import Annotated
 
@@ -15,8 +15,8 @@ def check(
 ) -> None:
     """Check a method before a benchmark: predictions, batches, order, memory, pickling.
 
-    The method segments three objects of the data set samples several times. Prints a table of the
-    rules with what to do; exits with 1 when one is broken.
+    The method segments three objects of the data set samples several times. The command prints a
+    table of the rules with what to change. It exits with 1 when a rule is broken.
 
     Examples:
 

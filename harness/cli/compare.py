@@ -1,4 +1,4 @@
-"""`isegbench compare`: methods against a baseline, with intervals and a permutation test."""
+"""`isegbench compare`: compare methods with a baseline, with intervals and a permutation test."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,18 +13,22 @@ def compare(
             metavar="DIR", help="Run directories; merged if comparable.", show_default=False
         ),
     ],
-    baseline: Annotated[str, typer.Option(help="The method all others are compared with.")],
+    baseline: Annotated[str, typer.Option(help="The method to compare all others with.")],
     metric: Annotated[
         list[str] | None,
         typer.Option(help="NoC@t, NoF@t, mIoU@k, mBIoU@k or AuC; default NoC@90. Repeatable."),
     ] = None,
-    format: Annotated[str, typer.Option(metavar="table|md|csv", help="How to print it.")] = "table",
-    out: Annotated[Path | None, typer.Option(help="Write it to this file instead.")] = None,
+    format: Annotated[
+        str, typer.Option(metavar="table|md|csv", help="The format of the output.")
+    ] = "table",
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this file instead of the terminal.")
+    ] = None,
 ) -> None:
-    """Compare methods with a baseline on the instances both were scored on.
+    """Compare methods with a baseline on the instances that both have a score on.
 
     Prints the mean difference with its paired bootstrap interval, the p-value of a sign-flip
-    permutation test, and on how many instances each method wins, ties and loses.
+    permutation test, and the numbers of instances on which each method wins, ties and loses.
 
     Examples:
 

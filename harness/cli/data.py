@@ -1,4 +1,4 @@
-"""`isegbench data`: fetch data sets, say where they are, check that they are whole."""
+"""`isegbench data`: download data sets, print their folders, check that they are whole."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import typer
 from ..errors import DataError, UserError
 
 app = typer.Typer(
-    help="Fetch data sets, find them, check them.",
+    help="Download data sets, find them, check them.",
     no_args_is_help=True,
     rich_markup_mode="rich",
 )
@@ -23,7 +23,7 @@ DataRoot = Annotated[
     ),
 ]
 
-#: Problems printed for each data set before the rest is only counted.
+#: Problems printed for each data set; the others are only counted.
 _SHOWN = 20
 
 
@@ -35,9 +35,9 @@ def download(
     names: Annotated[list[str], typer.Argument(help="Data sets, such as grabcut.")],
     data_root: DataRoot = None,
 ) -> None:
-    """Fetch the released archives and unpack them under the data root.
+    """Download the released archives and unpack them in the data root.
 
-    Each archive's sha256 is recorded when it is first fetched and enforced from then on.
+    The first download of an archive records its sha256; later ones must have the same.
     """
     from ..downloads import cache, unpack
 
@@ -55,7 +55,7 @@ def path(
     name: Annotated[str | None, typer.Argument(help="A data set, such as grabcut.")] = None,
     data_root: DataRoot = None,
 ) -> None:
-    """Print the folder of one data set; without a name the data root and what is in it."""
+    """Print the folder of a data set; without a name, the data root and the data sets in it."""
     from ..downloads import cache
     from ..registry import datasets
 
@@ -64,7 +64,7 @@ def path(
         folder = root / _archive(name).folder
         typer.echo(folder)
         if not folder.is_dir():
-            typer.echo(f"not there: fetch it with 'isegbench data download {name}'", err=True)
+            typer.echo(f"not there: download it with 'isegbench data download {name}'", err=True)
         return
     typer.echo(root)
     for known, factory in datasets.items():
@@ -82,7 +82,7 @@ def verify(
     names: Annotated[list[str], typer.Argument(help="Data sets, as for isegbench run --dataset.")],
     data_root: DataRoot = None,
 ) -> None:
-    """Decode every image and mask, count them, and list what is wrong (then exits with 1)."""
+    """Decode and count all images and masks; list the problems and exit with 1 if there are any."""
     from rich.console import Console
     from rich.markup import escape
 
@@ -103,7 +103,7 @@ def verify(
 
 @dataclass
 class _Finding:
-    """What `verify` found in one data set."""
+    """The result of `verify` for one data set."""
 
     name: str
     images: int
@@ -118,9 +118,9 @@ def _archive(name: str) -> Any:
 
     archive = getattr(datasets.factory(name), "archive", None)
     if archive is None:
-        having = [n for n, factory in datasets.items() if getattr(factory, "archive", None)]
+        others = [n for n, factory in datasets.items() if getattr(factory, "archive", None)]
         raise UserError(
-            f"dataset {name} has nothing to download. Those that have: {', '.join(having)}"
+            f"dataset {name} has no archive to download. These have one: {', '.join(others)}"
         )
     return archive
 
@@ -136,7 +136,7 @@ def _check(name: str, dataset: Any) -> _Finding:
     finding = _Finding(name, len({ref.image_name for ref in refs}), len(refs))
     if dataset.expected not in (None, (finding.images, finding.masks)):
         finding.problems.append(
-            f"holds {finding.images} images and {finding.masks} masks, but was published with "
+            f"has {finding.images} images and {finding.masks} masks, but was published with "
             f"{dataset.expected[0]} and {dataset.expected[1]}"
         )
     seen: set[str] = set()

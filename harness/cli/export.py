@@ -1,4 +1,4 @@
-"""`isegbench export`: the traces of a run as one tidy file."""
+"""`isegbench export`: write the traces of a run as one tidy file."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,13 +10,13 @@ def export(
     directory: Annotated[Path, typer.Argument(metavar="DIR", help="A run directory.")],
     format: Annotated[str, typer.Option(metavar="csv|parquet", help="The file's format.")] = "csv",
     out: Annotated[
-        Path | None, typer.Option(help="Where to; default DIR/export/traces.FORMAT.")
+        Path | None, typer.Option(help="The file to write; default DIR/export/traces.FORMAT.")
     ] = None,
 ) -> None:
-    """Write all traces of a run as one table, a row a click, sorted.
+    """Write all traces of a run as one sorted table, one row for each click.
 
     Columns: method, dataset, simulator, seed, instance, image, click, y, x, kind, iou,
-    predict_seconds, step_seconds, status, and boundary_iou where it was scored. In CSV, text that
+    predict_seconds, step_seconds, status, and boundary_iou if the run scored it. In CSV, text that
     a spreadsheet would take for a formula has an apostrophe before it.
 
     Examples:

@@ -1,4 +1,4 @@
-"""`isegbench gallery`: the instances of a run worth looking at."""
+"""`isegbench gallery`: draw the best, worst and most different instances of a run."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,23 +12,23 @@ def gallery(
     ],
     method: Annotated[
         str | None,
-        typer.Option(help="Whose worst and best; default the first that does not see the truth."),
+        typer.Option(help="The method to draw; default the first that does not see the truth."),
     ] = None,
     against: Annotated[
         str | None,
-        typer.Option(help="The method to differ from; default the next one of the run."),
+        typer.Option(help="The method to compare with; default the next one of the run."),
     ] = None,
     dataset: Annotated[str | None, typer.Option(help="Only this data set of the run.")] = None,
-    count: Annotated[int, typer.Option(min=1, help="How many instances of each kind.")] = 6,
+    count: Annotated[int, typer.Option(min=1, help="The number of instances of each kind.")] = 6,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data sets; else the one the run used.")
     ] = None,
 ) -> None:
     """Draw a method's worst and best instances, and those on which two methods differ most.
 
-    What is compared is the mean IoU over the clicks. Contact sheets and a strip for each instance
-    go to DIR/report/gallery, whole traces to DIR/report/traces; `isegbench report` takes both
-    into its page. Traces hold clicks, not masks: methods run again on the recorded clicks.
+    The mean IoU over the clicks decides. Contact sheets and a strip for each instance are written
+    to DIR/report/gallery, whole traces to DIR/report/traces; the page of `isegbench report` shows
+    both. Traces have clicks, not masks: methods predict again on the recorded clicks.
 
     Examples:
 

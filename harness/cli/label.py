@@ -1,4 +1,4 @@
-"""`isegbench label`: boxes become masks."""
+"""`isegbench label`: turn boxes into masks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,7 +10,7 @@ from .options import say_stopped, with_options_of_a_run
 if TYPE_CHECKING:
     from ..workflows.label.label import Labelled
 
-#: Failures printed; the file in OUT.parts has all.
+#: Failures that are printed; failures.jsonl in OUT.parts has all.
 _PRINTED = 5
 
 
@@ -33,14 +33,16 @@ def label(
         typer.Option(help="COCO JSON, or an XML file of VOC or ILSVRC, or a folder of them."),
     ],
     images: Annotated[Path, typer.Option(help="The folder of the photographs.")],
-    method: Annotated[str, typer.Option(help="One that takes a box, such as iog-box:KEYS.")],
-    out: Annotated[Path, typer.Option(help="The COCO JSON to write; OUT.parts lies beside it.")],
+    method: Annotated[
+        str, typer.Option(help="A method that opens with a box, such as iog-box:KEYS.")
+    ],
+    out: Annotated[Path, typer.Option(help="The COCO JSON to write; OUT.parts is beside it.")],
     **given: Any,
 ) -> None:
-    """Turn boxes into masks with a method that needs no more, and write them as COCO JSON.
+    """Turn boxes into masks with a method that opens with a box; write them as COCO JSON.
 
-    What is finished is kept in OUT.parts; the same command again goes on there, and OUT appears,
-    whole, at the end. A bad box (empty, outside its image, its image missing) costs itself.
+    Finished masks are kept in OUT.parts; the same command again resumes. OUT is written at the
+    end, whole. A bad box (empty, outside its image, its image missing) fails alone.
 
     Examples:
 
@@ -69,7 +71,7 @@ def label(
 
 
 def _print_outcome(done: "Labelled") -> None:
-    """Say what became of the boxes; failures first, so that the file's name is the last word."""
+    """Print the outcome, first the failures, so that the file is named last."""
     if done.failed:
         kinds = ", ".join(f"{count} {status}" for status, count in sorted(done.failed.items()))
         typer.echo(f"{sum(done.failed.values())} of {done.boxes} boxes have no mask ({kinds}):")
@@ -80,4 +82,4 @@ def _print_outcome(done: "Labelled") -> None:
     if done.crowds:
         typer.echo(f"{done.crowds} annotations of crowds were left out.")
     empty = f", {done.empty} of them empty" if done.empty else ""
-    typer.echo(f"{done.masks} masks{empty} in {done.out}; what it was made from: {done.parts}")
+    typer.echo(f"{done.masks} masks{empty} in {done.out}; the run directory: {done.parts}")

@@ -1,4 +1,4 @@
-"""`isegbench leaderboard`: one leaderboard of many runs."""
+"""`isegbench leaderboard`: merge several runs into one leaderboard."""
 
 from pathlib import Path
 from typing import Annotated
@@ -16,20 +16,23 @@ def leaderboard(
         ),
     ],
     format: Annotated[
-        str, typer.Option(metavar="LIST", help="What to write to --out: md, csv, tex.")
+        str, typer.Option(metavar="LIST", help="The formats to write to --out: md, csv, tex.")
     ] = "md,csv,tex",
     out: Annotated[
-        Path | None, typer.Option(help="Folder for leaderboard.*; without, it is only printed.")
+        Path | None,
+        typer.Option(help="Folder for leaderboard.*; without it, the table is only printed."),
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="What to show, such as NoC@90,NoF@95,AuC; or all."),
+        typer.Option(
+            metavar="LIST", help="The metrics to show, such as NoC@90,NoF@95,AuC; or all."
+        ),
     ] = None,
     intervals: Annotated[
         bool | None,
         typer.Option(
             "--intervals/--no-intervals",
-            help="95% bootstrap intervals; by default in files and not in the terminal.",
+            help="Show 95% bootstrap intervals; by default only in files.",
             show_default=False,
         ),
     ] = None,
@@ -40,14 +43,15 @@ def leaderboard(
         bool,
         typer.Option(
             "--allow-mixed-protocols",
-            help="Put runs of different protocols into separate tables instead of refusing.",
+            help="Make a table for each protocol when the runs have different ones.",
         ),
     ] = False,
 ) -> None:
     """Merge runs into one leaderboard.
 
-    Runs whose simulator, budget, stopping or instances differ do not stand in one table: the
-    command says what differs and stops, or with --allow-mixed-protocols makes a table for each.
+    One table has only runs with the same simulator, budget, stopping and instances. For other runs
+    the command names the difference and stops; with --allow-mixed-protocols it makes a table for
+    each protocol.
 
     Examples:
 

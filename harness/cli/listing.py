@@ -1,4 +1,4 @@
-"""`isegbench list`: what there is to name."""
+"""`isegbench list`: list methods, data sets and simulators."""
 
 from typing import Annotated, Literal
 
@@ -10,10 +10,10 @@ def listing(
         Literal["methods", "datasets", "simulators"], typer.Argument(help="What to list.")
     ],
     markdown: Annotated[
-        bool, typer.Option("--markdown", help="Methods as the Markdown table of the README.")
+        bool, typer.Option("--markdown", help="Print methods as the Markdown table of the README.")
     ] = False,
 ) -> None:
-    """List methods, datasets or simulators with their parameters, those of plugins included.
+    """List methods, datasets or simulators with their parameters, including those of plugins.
 
     Examples:
 
@@ -35,9 +35,11 @@ def listing(
         return
     _others(console, what)
     if what == "simulators":
-        console.print("\nAny of them takes jitter=PIXELS: an unsteady hand.", highlight=False)
+        console.print("\nEach also has jitter=PIXELS: it moves clicks at random.", highlight=False)
     else:
-        console.print("\nname[start:stop], such as samples[0:4], takes a part.", markup=False)
+        console.print(
+            "\nname[start:stop], such as samples[0:4], is a part of a data set.", markup=False
+        )
 
 
 def _methods(console) -> None:

@@ -1,4 +1,4 @@
-"""Options of a run on the command line, from the fields of its configuration; and how one stops."""
+"""The options of a run on the command line, and the message after Ctrl-C."""
 
 import inspect
 import shlex
@@ -13,9 +13,9 @@ from rich.console import Console
 
 from ..planning.config import RunConfig
 
-#: The option of a field that takes several values has another name: it is given once for each.
+#: Options with another name than their field: they are given once for each value.
 _REPEATED = {"methods": "method", "datasets": "dataset"}
-#: What help shows in place of a type.
+#: The text of the help in place of a type.
 _METAVARS = {"executor": "inline|ray", "stop_at": "IOU"}
 
 
@@ -24,9 +24,9 @@ def with_options_of_a_run(
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of these fields of RunConfig, in place of its `**given`.
 
-    names: the fields; all that the command line can express by default. descriptions: help that
-    differs from the field's. The options stand after the command's positional parameters; `given`
-    holds, by field, only what was given.
+    names: the fields; by default all that have a description. descriptions: help texts that differ
+    from the field's. The options come after the positional parameters of the command; `given` has
+    only the values that the user gave, by field.
     """
     chosen = names or tuple(
         name for name, field in RunConfig.model_fields.items() if field.description
@@ -40,7 +40,7 @@ def with_options_of_a_run(
 
         def called(**values: Any) -> None:
             given = {name: values.pop(option) for option, name in options.items()}
-            # A 0 is given: only None and False stand for what was not.
+            # None and False mean that the option was not given; 0 is a value.
             given = {n: v for n, v in given.items() if v is not None and v is not False}
             command(**values, **given)
 
@@ -55,7 +55,7 @@ def with_options_of_a_run(
 
 
 def _parameter(name: str, description: str | None) -> inspect.Parameter:
-    """The option of one field: None, or False for a flag, where it is not given."""
+    """The option of a field; its value is None, or False for a flag, when it is not given."""
     field = RunConfig.model_fields[name]
     option = _REPEATED.get(name, name)
     text = (description or field.description or "").format(default=field.default)
@@ -74,17 +74,17 @@ def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def _plain(annotation: Any) -> Any:
-    """int, float or Path as the field has it; str for what the configuration checks itself."""
+    """The type of the field if it is int, float or Path; else str, for the configuration."""
     kinds = [kind for kind in get_args(annotation) or (annotation,) if kind is not NoneType]
     return kinds[0] if kinds in ([int], [float], [Path]) else str
 
 
 def say_stopped(console: Console, kept: str) -> None:
-    """After Ctrl-C: what is kept, and the command that goes on from there."""
-    # To be copied from where it stands: unbroken, and not read as rich's markup.
+    """After Ctrl-C, print `kept`, a sentence, and the command that resumes."""
+    # Users copy the command: print it in one line and not as rich's markup.
     again = shlex.join(["isegbench", *_without_redo(sys.argv[1:])])
     console.print(
-        f"\nStopped. {kept} To go on:\n  {again}", soft_wrap=True, markup=False, highlight=False
+        f"\nStopped. {kept} To resume:\n  {again}", soft_wrap=True, markup=False, highlight=False
     )
 
 

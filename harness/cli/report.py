@@ -1,4 +1,4 @@
-"""`isegbench report`: leaderboard and curves from stored traces."""
+"""`isegbench report`: write leaderboard, curves and page from stored traces."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,13 +11,14 @@ def report(
         list[Path],
         typer.Argument(
             metavar="DIR",
-            help="Run directories. Several are merged where their protocols agree, and the "
-            "report is written to the first.",
+            help="Run directories. Several must have the same protocol; the report of all is "
+            "written to the first.",
             show_default=False,
         ),
     ],
     format: Annotated[
-        str, typer.Option(metavar="LIST", help="What to write: html (the page), md, csv, tex.")
+        str,
+        typer.Option(metavar="LIST", help="The formats to write: html (the page), md, csv, tex."),
     ] = "html,md,csv,tex",
     published: Annotated[
         bool,
@@ -28,25 +29,29 @@ def report(
     ] = False,
     metrics: Annotated[
         str | None,
-        typer.Option(metavar="LIST", help="What tables show, such as NoC@90,NoF@95,AuC; or all."),
+        typer.Option(
+            metavar="LIST", help="The metrics to show, such as NoC@90,NoF@95,AuC; or all."
+        ),
     ] = None,
     intervals: Annotated[
         bool,
-        typer.Option("--intervals/--no-intervals", help="95% bootstrap intervals in the files."),
+        typer.Option(
+            "--intervals/--no-intervals", help="Show 95% bootstrap intervals in the files."
+        ),
     ] = True,
     pictures: Annotated[
         int,
         typer.Option(
             min=0,
-            help="First draw the traces of so many instances of each run: those on which its "
-            "first two methods differ most. Needs images and methods, as `isegbench show` does.",
+            help="First draw the traces of this many instances of each run, on which its first two "
+            "methods differ most. Images and methods are needed, as for `isegbench show`.",
         ),
     ] = 0,
 ) -> None:
     """Write the leaderboard, the figures and the page of a run to DIR/report; print the table.
 
-    DIR/report/index.html is the whole report in one file that needs no network. Pictures that
-    `isegbench show` and `isegbench gallery` have drawn before are in it.
+    DIR/report/index.html is the whole report in one file that needs no network. It includes the
+    pictures that `isegbench show` and `isegbench gallery` have drawn.
 
     Examples:
 

@@ -11,17 +11,18 @@ from .options import say_stopped, with_options_of_a_run
 @with_options_of_a_run()
 def run(
     config: Annotated[
-        Path | None, typer.Argument(help="A TOML file; options given besides it win.")
+        Path | None, typer.Argument(help="A TOML file; options replace its values.")
     ] = None,
     *,
     dry_run: Annotated[
         bool,
-        typer.Option("--dry-run", help="Print the plan and how long it would take; write nothing."),
+        typer.Option("--dry-run", help="Print the plan and the estimated time; write nothing."),
     ] = False,
     probe: Annotated[
         int,
         typer.Option(
-            min=0, help="For --dry-run: instances of each method and data set to play for it."
+            min=0,
+            help="For --dry-run: instances of each method and data set to compute for it.",
         ),
     ] = 5,
     allow_failures: Annotated[
@@ -32,7 +33,7 @@ def run(
 ) -> None:
     """Run methods on data sets with a simulated user; keep every click; print the leaderboard.
 
-    The same command again resumes: finished traces are not computed twice.
+    The same command again resumes: finished traces are not computed again.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`isegbench show`: what a trace looked like, click by click."""
+"""`isegbench show`: draw a trace, click by click."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,7 +8,7 @@ import typer
 
 def show(
     directory: Annotated[Path, typer.Argument(help="A run directory.")],
-    dataset: Annotated[str, typer.Option(help="The data set, as the run calls it.")],
+    dataset: Annotated[str, typer.Option(help="The name of the data set in the run.")],
     instance: Annotated[str, typer.Option(help="The instance's name.")],
     method: Annotated[
         str | None, typer.Option(help="Only this method; else all of the run.")
@@ -22,7 +22,7 @@ def show(
 ) -> None:
     """Draw the clicks of a trace in order, and the mask after each.
 
-    Traces hold clicks, not masks: the method is run again on the recorded clicks.
+    Traces have clicks, not masks: the method predicts again on the recorded clicks.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""`isegbench time`: seconds per click of one interactive user."""
+"""`isegbench time`: measure seconds per click for one interactive user."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,18 +14,20 @@ def time(
     dataset: Annotated[
         list[str] | None, typer.Option(help="Only this data set of the run. Repeatable.")
     ] = None,
-    instances: Annotated[int, typer.Option(help="How many of each data set, evenly spread.")] = 10,
+    instances: Annotated[
+        int, typer.Option(help="The number of each data set, evenly spread.")
+    ] = 10,
     warm_up: Annotated[
-        int, typer.Option(help="How many of them to play once before, uncounted.")
+        int, typer.Option(help="The number of them to play once before, not counted.")
     ] = 1,
     data_root: Annotated[
         Path | None, typer.Option(help="Folder of the data sets; else the one the run used.")
     ] = None,
 ) -> None:
-    """Measure SPC, the seconds per click that one user would wait, and keep it in the run.
+    """Measure SPC, the seconds per click that one user waits, and keep it in the run.
 
-    A pass of its own: batch 1, nothing beside it, the device waited for, on clicks that the run
-    recorded. The report and the leaderboard then have a column SPC.
+    The methods predict again on the recorded clicks, one session at a time, with no other work at
+    the same time. The report and the leaderboard then have a column SPC.
 
     Examples:
 

@@ -1,33 +1,33 @@
-"""`isegbench train`: train what a TOML file describes, or go on with it."""
+"""`isegbench train`: start or resume the training that a TOML file describes."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .options import say_stopped
+
 
 def train(
     config: Annotated[Path, typer.Argument(help="A TOML file that describes a training.")],
     out: Annotated[
-        Path | None, typer.Option(help="The directory, made or resumed; wins over the file's.")
+        Path | None, typer.Option(help="The directory, made or resumed; replaces that of the file.")
     ] = None,
     data_root: Annotated[
-        Path | None, typer.Option(help="Folder of the data sets; wins over the file's.")
+        Path | None, typer.Option(help="Folder of the data sets; replaces that of the file.")
     ] = None,
     export: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Do not train: write the best weights there are to FILE in 16 bits, "
+            help="Do not train: write the best weights so far to FILE in 16 bits, "
             "as .safetensors or .pth.",
         ),
     ] = None,
 ) -> None:
-    """Train a network; keep its weights, the curves, and all it takes to go on after a stop.
+    """Train a network; keep its weights, its curves, and what a stopped training needs to go on.
 
-    The same command again resumes, and comes to the same result as if nothing had stopped it.
+    The same command again resumes; the result is that of a training that was never stopped.
 
     Examples:
 
@@ -52,7 +52,6 @@ def train(
         with TrainingProgress(console) as progress:
             best = trainer.train(checked, gather(checked), progress)
     except KeyboardInterrupt:
-        console.print("\nStopped. To go on from the last checkpoint:")
-        console.print(f"  {shlex.join(['isegbench', *sys.argv[1:]])}", soft_wrap=True)
+        say_stopped(console, "The last checkpoint is kept.")
         raise typer.Exit(130) from None
     typer.echo(f"Weights: {best}\nCurves: {best.parents[1] / 'curves.png'}")

@@ -1,71 +1,33 @@
-"""Progress of a training: a bar, or plain lines when nobody watches."""
-
-import time
-from types import TracebackType
+"""Progress of a training: a bar on a terminal, plain lines elsewhere."""
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
-from rich.progress import Progress as Bars
+from rich.progress import Task, TextColumn
 
-#: Seconds between two plain lines.
-_QUIET = 30.0
-#: How much of the shown loss is the newest step's.
+from .progress import Display
+
+#: The weight of the newest step in the loss that is shown.
 _NEW = 0.05
 
 
-class TrainingProgress:
-    """Shows a training's steps on a console; a context manager around it, and a `Watch`."""
+class TrainingProgress(Display):
+    """Shows the steps, the loss and the speed of a training; a `Watch`."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._bars = Bars(
-            TextColumn("step"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("loss {task.fields[loss]}"),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID | None = None
-        self._steps = self._done = self._made = 0
+        super().__init__(console, TextColumn("{task.fields[note]}"), unit="steps", quiet=30.0)
+        self._task: Task | None = None
         self._loss: float | None = None
-        self._begun = self._last_line = time.monotonic()
-
-    def __enter__(self) -> "TrainingProgress":
-        self._bars.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._bars.__exit__(kind, error, trace)
 
     def start(self, steps: int, done: int) -> None:
-        """Say where the training stands and set up the bar."""
+        """Set up the bar. done: the steps that an earlier training has made."""
         if done:
-            self._console.print(f"Resuming after step {done} of {steps}.")
-        self._steps, self._done = steps, done
-        self._begun = self._last_line = time.monotonic()
-        self._task = self._bars.add_task("", total=steps, completed=done, loss="", rate="")
+            self.say(f"Resuming after step {done} of {steps}.")
+        self._task = self._add("step", steps, done)
 
     def step(self, loss: float) -> None:
-        """Count one step; the loss shown is smoothed."""
-        self._made += 1
-        self._done += 1
+        """Count one step; the loss that is shown is smoothed."""
+        if self._task is None:
+            return
         self._loss = loss if self._loss is None else (1 - _NEW) * self._loss + _NEW * loss
-        now = time.monotonic()
-        rate = f"{self._made / max(now - self._begun, 1e-9):.2f} steps/s"
-        if self._task is not None:
-            self._bars.update(self._task, advance=1, loss=f"{self._loss:.4g}", rate=rate)
-        if not self._console.is_terminal and now - self._last_line >= _QUIET:
-            self._last_line = now
-            self.say(f"step {self._done}/{self._steps}: loss {self._loss:.4g}, {rate}")
-
-    def say(self, text: str) -> None:
-        """Print a line beside the bar."""
-        self._console.print(text, soft_wrap=True, highlight=False, markup=False)
+        self._bars.update(self._task.id, advance=1, note=f"loss {self._loss:.4g}")
+        if self._line_is_due():
+            self.say(self._line(self._task))

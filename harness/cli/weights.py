@@ -1,4 +1,4 @@
-"""`isegbench weights`: which checkpoints there are, and where they lie on this machine."""
+"""`isegbench weights`: list, register, find and download checkpoints."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,9 +14,9 @@ def list_(
         str | None, typer.Option(help="Only those of one method, such as dextr.")
     ] = None,
 ) -> None:
-    """The known checkpoints: what they were trained on, and whether they are here.
+    """List the known checkpoints, their training data, and whether they are on this machine.
 
-    `fetchable` ones are downloaded when a method first asks for them.
+    A `fetchable` checkpoint is downloaded when a method first uses it.
     """
     from rich.console import Console
     from rich.table import Table
@@ -48,24 +48,26 @@ def list_(
 
 @app.command(epilog="Example: isegbench weights add forte_r50 ~/Downloads/forte.pth")
 def add(
-    name: Annotated[str, typer.Argument(help="A name from `weights list`, or a new one.")],
-    file: Annotated[Path, typer.Argument(help="The checkpoint; it is copied to the cache.")],
+    name: Annotated[str, typer.Argument(help="A name from `weights list`, or a new name.")],
+    file: Annotated[
+        Path, typer.Argument(help="The checkpoint; the command copies it to the cache.")
+    ],
     trained_on: Annotated[
         str | None,
-        typer.Option(help="For a new name: the data sets its training saw, as in sbd,voc."),
+        typer.Option(help="For a new name: the data sets of its training, such as sbd,voc."),
     ] = None,
 ) -> None:
     """Register a local file under a name, and record its sha256."""
     from ..downloads.weights import add as register_file
 
-    told = None if trained_on is None else tuple(_parts(trained_on))
-    stored = register_file(name, file, told)
+    names = None if trained_on is None else tuple(_parts(trained_on))
+    stored = register_file(name, file, names)
     typer.echo(f"{stored.name}: {stored.path}\nsha256 {stored.sha256}")
 
 
 @app.command(epilog="Example: isegbench weights path resnet34_dh128_sbd")
 def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.")]) -> None:
-    """Print where a checkpoint lies; an error if it is not on this machine."""
+    """Print the path of a checkpoint; fail if it is not on this machine."""
     from ..downloads.weights import added, find, known_checkpoints
     from ..errors import UserError, nearest
 
@@ -77,15 +79,15 @@ def path(name: Annotated[str, typer.Argument(help="A name from `weights list`.")
     found = registered.get(name) if entry is None else find(entry)
     if found is None:
         raise UserError(
-            f"{name} is not here: try isegbench weights download {name}, or register a copy with "
-            f"isegbench weights add {name} FILE"
+            f"{name} is not on this machine: try isegbench weights download {name}, or register a "
+            f"copy with isegbench weights add {name} FILE"
         )
     typer.echo(str(found))
 
 
 @app.command(epilog="Example: isegbench weights download resnet34_dh128_sbd")
 def download(name: Annotated[str, typer.Argument(help="A name from `weights list`.")]) -> None:
-    """Fetch a checkpoint from its authors' address; says how where a person must do it."""
+    """Download a checkpoint from its authors, or print how to download it by hand."""
     from ..downloads.weights import download as fetch_file
 
     fetched = fetch_file(name)

@@ -1,8 +1,8 @@
-"""Weights: which checkpoints are known, where they come from, and which file a name stands for.
+"""Weights: the known checkpoints, their sources, and the file for a name.
 
-A method room announces the released checkpoints with `register`. A user gives a path, or a name;
-a name becomes a file that was registered by hand (`isegbench weights add`), one that was
-downloaded before, or one that can be downloaded now.
+The package `methods` registers the released checkpoints with `register`. A user gives a path or a
+name. The file for a name was registered by hand (`isegbench weights add`), was downloaded before,
+or is downloaded now.
 """
 
 import json
@@ -29,12 +29,12 @@ _NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 class KnownCheckpoint:
     """A released checkpoint.
 
-    name: how users ask for it. system: the method it belongs to. trained_on: data sets whose
-    images or masks the training saw, in this package's names where they have one. file_name: as
-    its authors call it; None where their page does not say. url: where it can be fetched without
-    a person. drive_id: of a Google Drive file. folder_id: of a Google Drive folder that holds it;
-    without a file_name a person must find it there. megabytes: its size as its authors give it.
-    licence: what its authors state; empty if it is not recorded here.
+    name: the name in `weights=NAME`. system: the method it belongs to. trained_on: the data sets of
+    its training, with this package's names if they have one. file_name: of its authors; None when
+    their page does not give it. url: for a download without a person. drive_id: of a Google Drive
+    file. folder_id: of a Google Drive folder that holds it; without a file_name a person must find
+    it there. megabytes: its size as its authors give it. licence: as its authors state it; empty
+    if it is not recorded here.
     """
 
     name: str
@@ -49,7 +49,7 @@ class KnownCheckpoint:
 
     @property
     def link(self) -> str:
-        """Where a person finds the file."""
+        """The web address of the file for a person."""
         if self.folder_id:
             return f"https://drive.google.com/drive/folders/{self.folder_id}"
         return self.url or f"https://drive.google.com/file/d/{self.drive_id}/view"
@@ -66,7 +66,7 @@ _worker_copies: dict[str, Checkpoint] = {}
 
 
 def register(entry: KnownCheckpoint) -> None:
-    """Make a checkpoint known. Raises UserError when the name is bad, taken, or has no source."""
+    """Register a checkpoint. Raises UserError for a bad name, a taken name, or without a source."""
     _check_name(entry.name)
     if _known.setdefault(entry.name, entry) != entry:
         raise UserError(f"two checkpoints are called {entry.name!r}")
@@ -80,7 +80,7 @@ def known_checkpoints(system: str | None = None) -> list[KnownCheckpoint]:
     """All known checkpoints, or those of one system, by system and name."""
     from ..registry import methods
 
-    methods.names()  # imports the rooms that register checkpoints
+    methods.names()  # imports the packages that register checkpoints
     chosen = (e for e in _known.values() if system is None or e.system == system)
     return sorted(chosen, key=lambda e: (e.system, e.name))
 
@@ -91,12 +91,12 @@ def weights_dir() -> Path:
 
 
 def resolve(name_or_path: str | Path, system: str) -> Checkpoint:
-    """The file that `weights=...` of a method means; downloads it if need be and possible.
+    """The file for `weights=...` of a method; downloads it if that is needed and possible.
 
-    system: the method's name, to say which checkpoints there are for it. A path that exists is
-    taken as it is; what it was trained on is known only if its sha256 is. Raises UserError for a
-    name that is not known, a file that has changed since it was registered, and one that a person
-    must download: then with the link and the command that registers it.
+    system: the method's name, to list its checkpoints in errors. A path of a file is used as it is;
+    its training data is known only if its sha256 is. Raises UserError for an unknown name, for a
+    file that has changed since it was registered, and for a checkpoint that a person must
+    download; the last message has the link and the command to register the file.
     """
     text = str(name_or_path)
     if text in _worker_copies:
@@ -119,12 +119,12 @@ def resolve(name_or_path: str | Path, system: str) -> Checkpoint:
 
 
 def register_worker_copy(file: Checkpoint) -> None:
-    """Let `file.name` mean this file in this process: a worker's copy of what the driver has."""
+    """Use this file for `file.name` in this process: a worker's copy of the driver's file."""
     _worker_copies[file.name] = file
 
 
 def at_hand(name: str) -> Path | None:
-    """Where the file that a user named lies on this machine, or None; downloads nothing."""
+    """The path on this machine for a user's name or path, or None; downloads nothing."""
     path = Path(name).expanduser()
     if path.is_file():
         return path
@@ -136,7 +136,7 @@ def at_hand(name: str) -> Path | None:
 
 
 def find(entry: KnownCheckpoint) -> Path | None:
-    """Where a known checkpoint lies on this machine, or None; neither downloads nor verifies."""
+    """The path of a known checkpoint on this machine, or None; no download, no verification."""
     record = _read_added().get(entry.name)
     if record is not None and record.path.is_file():
         return record.path
@@ -145,9 +145,9 @@ def find(entry: KnownCheckpoint) -> Path | None:
 
 
 def download(name: str) -> Checkpoint:
-    """Fetch a known checkpoint, verified against the sha256 of its first download.
+    """Download a known checkpoint and verify it with the sha256 of its first download.
 
-    Raises UserError when it must be downloaded by hand, or cannot be.
+    Raises UserError when a person must download it, and when the download fails.
     """
     entry = _entry(name, None)
     by_hand = f"download it from {entry.link} and register the copy with: "
@@ -178,10 +178,11 @@ def _from_drive(entry: KnownCheckpoint) -> Transfer:
 
 
 def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> Checkpoint:
-    """Register a local file under a name: it is copied to the cache and its sha256 recorded.
+    """Register a local file under a name: copy it to the cache and record its sha256.
 
-    name: of a known checkpoint, or a new one; registering again replaces. trained_on: for a new
-    name, the data sets its training saw. Raises UserError.
+    name: of a known checkpoint, or a new name; a second call replaces the file. trained_on: for a
+    new name, the data sets of its training. Raises UserError for a bad name, for a file that cannot
+    be read or copied, and for training data that differs from that of a known checkpoint.
     """
     _check_name(name)
     known = next((e for e in known_checkpoints() if e.name == name), None)
@@ -219,7 +220,7 @@ def add(name: str, file: Path, trained_on: tuple[str, ...] | None = None) -> Che
 
 
 def added() -> dict[str, Path]:
-    """The names registered by hand and their files."""
+    """{name: file} of the checkpoints that were registered by hand."""
     return {record.name: record.path for record in _read_added().values()}
 
 
@@ -231,7 +232,7 @@ def _check_name(name: str) -> None:
 
 
 def _entry(name: str, system: str | None) -> KnownCheckpoint:
-    """The known checkpoint of that name. Raises UserError, with the names for this system."""
+    """The known checkpoint of that name; else UserError with the names of this system."""
     known = {entry.name: entry for entry in known_checkpoints()}
     if name not in known:
         mine = [entry.name for entry in known_checkpoints(system)] + list(_read_added())
@@ -243,14 +244,14 @@ def _entry(name: str, system: str | None) -> KnownCheckpoint:
     if system is not None and entry.system != system:
         mine = [entry.name for entry in known_checkpoints(system)]
         raise UserError(
-            f"{name} is a checkpoint of {entry.system}, not of {system}, whose are: "
+            f"{name} is a checkpoint of {entry.system}, not of {system}. Checkpoints of {system}: "
             f"{', '.join(mine) or 'none'}"
         )
     return entry
 
 
 def _described(path: Path, name: str) -> Checkpoint:
-    """A file given by its path; what is known of its bytes is known of it."""
+    """A file given by its path, with the training data of a known file of the same sha256."""
     sha256 = sha256_of(path)
     known = {record.sha256: record.trained_on for record in _read_added().values()}
     locked = read_lock(downloads_lock())
@@ -272,45 +273,45 @@ def _unchanged(record: Checkpoint) -> Checkpoint:
 
 
 def _locked_sha256(entry: KnownCheckpoint, path: Path) -> str:
-    """The file's sha256. Raises UserError when it is not the one recorded at first sight."""
+    """The sha256 of a file. Raises UserError when its first download had another one."""
     sha256 = sha256_of(path)
     locked = read_lock(downloads_lock()).get(path.name)
     if locked is not None and locked["sha256"] != sha256:
         raise UserError(
-            f"weights {entry.name}: {path} has sha256 {sha256}, but {locked['sha256']} when it "
-            f"first came: delete it and download it again from {entry.link}"
+            f"weights {entry.name}: {path} has sha256 {sha256}, but its first download "
+            f"had {locked['sha256']}: delete it and download it again from {entry.link}"
         )
     return sha256
 
 
 def _read_added() -> dict[str, Checkpoint]:
-    """What `add` recorded: one JSON file for each name, so that two processes never collide."""
+    """The records of `add`: one JSON file for each name, so that two processes never collide."""
     found = {}
     known = {entry.name: entry.trained_on for entry in known_checkpoints()}
     for path in sorted((weights_dir() / "added").glob("*.json")):
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
             file, sha256 = str(record["file"]), str(record["sha256"])
-            told = record.get("trained_on")
+            recorded = record.get("trained_on")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise UserError(
                 f"{path} is not a record of weights ({error}): delete it and register the file "
                 "again"
             ) from error
-        trained_on = known.get(path.stem, None if told is None else tuple(told))
+        trained_on = known.get(path.stem, None if recorded is None else tuple(recorded))
         found[path.stem] = Checkpoint(path.stem, path.parent / file, sha256, trained_on)
     return found
 
 
 def _copy_whole(source: Path, target: Path) -> None:
-    """Copy, then rename, so that the target is never half a file."""
+    """Copy, then rename, so that the target is always a whole file."""
     if target.exists() and source.samefile(target):
         return
     handle, partial = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     os.close(handle)
     try:
         shutil.copyfile(source, partial)
-        Path(partial).chmod(0o644)  # mkstemp gives the owner alone access
+        Path(partial).chmod(0o644)  # only the owner can read a file of mkstemp
         os.replace(partial, target)
     finally:
         Path(partial).unlink(missing_ok=True)

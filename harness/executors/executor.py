@@ -1,11 +1,12 @@
 """The interface of an executor, and the status of its workers."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from ..planning.plan import Job
+from ..planning.plan import Job, MethodPlan
 from ..types import Trace
 
 
@@ -43,6 +44,14 @@ class Executor(ABC):
         """The traces of all instances of all jobs, in any order, each once.
 
         watch: called with the status of the workers; never by an executor without workers.
+        """
+
+    @abstractmethod
+    def room(self, methods: Sequence[MethodPlan]) -> AbstractContextManager[Mapping[str, int]]:
+        """How many workers of each method, by its name, fit when no other method runs.
+
+        A context manager: `run` inside of it uses what it has started, such as Ray. Raises
+        UserError when that cannot be started.
         """
 
     @abstractmethod

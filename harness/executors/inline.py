@@ -1,11 +1,11 @@
 """The inline executor: the engine in this process."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import closing
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import Any
 
 from ..engine.loop import Engine
-from ..planning.plan import Job
+from ..planning.plan import Job, MethodPlan
 from ..types import Trace
 from .executor import Executor, Watch
 from .failing import Failing
@@ -33,6 +33,9 @@ class Inline(Executor):
                     if failing.add(trace):
                         stopped.add(trace.method)
                         break
+
+    def room(self, methods: Sequence[MethodPlan]) -> AbstractContextManager[Mapping[str, int]]:
+        return nullcontext({method.name: 1 for method in methods})
 
     def describe(self) -> dict[str, Any]:
         return {"name": "inline"}

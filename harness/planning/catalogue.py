@@ -1,4 +1,4 @@
-"""What the registered methods, data sets and simulators say of themselves."""
+"""Listings of the registered methods, data sets and simulators."""
 
 import importlib.util
 import inspect
@@ -10,18 +10,18 @@ from .. import registry
 from ..downloads import weights
 from .outline import outlines
 
-#: Parameters that choose a mode, as opposed to tuning one.
+#: Parameters that choose a mode; the others tune one.
 _MODES = ("mode", "protocol", "zoom", "solver")
 
 
 @dataclass(frozen=True)
 class MethodListing:
-    """A line about one method.
+    """One method in a listing.
 
-    opening: the clicks it asks for first; where a parameter chooses them, each, the default first.
-    modes: what its mode-like parameters may be, likewise. known, here: checkpoints known
-    for it, and those on this machine; both None for a method without weights. install: the command
-    that installs a missing package that the method requires; empty if nothing is missing.
+    opening: the clicks it starts with; all values when a parameter chooses, the default first.
+    modes: the values of its mode-like parameters, the default first. known, here: its known
+    checkpoints, and those on this machine; both None for a method without weights. install: the
+    command that installs a missing package that the method requires; empty if nothing is missing.
     """
 
     name: str
@@ -38,7 +38,7 @@ class MethodListing:
 
     @property
     def weights(self) -> str:
-        """In words, what weights it needs and which are here."""
+        """Whether it needs weights, and how many checkpoints are on this machine, in words."""
         if self.known is None or self.here is None:
             return "none"
         if not self.known:
@@ -47,7 +47,7 @@ class MethodListing:
 
 
 def method_listings() -> list[MethodListing]:
-    """All registered methods, by name; a class that says nothing of itself has empty fields."""
+    """All registered methods, by name; fields that a class does not give are empty."""
     return [_listing(name, factory) for name, factory in outlines(registry.methods)]
 
 
@@ -94,7 +94,7 @@ def _openings(factory: Callable[..., Any]) -> str:
 
 
 def modes(factory: Callable[..., Any]) -> str:
-    """The values of a factory's mode-like parameters: `mode=A|B`, the default first."""
+    """The values of the mode-like parameters of a factory: `mode=A|B`, the default first."""
     found = []
     for name, parameter in _signature(factory).items():
         if name in _MODES and get_origin(parameter.annotation) is Literal:
@@ -103,13 +103,13 @@ def modes(factory: Callable[..., Any]) -> str:
 
 
 def _values(parameter: inspect.Parameter) -> list[str]:
-    """What a Literal parameter may be, the default first."""
+    """The values of a Literal parameter, the default first."""
     values = [str(value) for value in get_args(parameter.annotation)]
     return sorted(values, key=lambda value: value != str(parameter.default))
 
 
 def parameters(factory: Callable[..., Any]) -> str:
-    """The keys a factory takes with their defaults, as one would type them."""
+    """The parameters of a factory with their defaults, in the form of the command line."""
     shown = []
     for name, parameter in _signature(factory).items():
         default = parameter.default
@@ -127,7 +127,7 @@ def _signature(factory: Callable[..., Any]) -> dict[str, inspect.Parameter]:
 
 
 def methods_markdown() -> str:
-    """The table of methods as Markdown: what stands in the README."""
+    """The table of methods in the README, as Markdown."""
     lines = [
         "| method | paper | year | opening | modes | weights |",
         "|---|---|---|---|---|---|",

@@ -1,4 +1,4 @@
-"""One TOML file describes a benchmark; every error names the key and its line."""
+"""The configuration of a run, from a TOML file or keywords; errors name the key and its line."""
 
 import inspect
 import re
@@ -27,16 +27,16 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 class RunConfig(BaseModel):
-    """What a run is. The one place where an option is declared.
+    """The configuration of a run: the one place that declares an option.
 
     A field is a key of the TOML file, a keyword of `run` and, with its description as the help,
     an option of the command line. In a description, {default} is the field's default.
 
     methods, datasets: one or more; each a string as on the command line, or a table
-    `{name = "...", key = value, label = "..."}`, a method's also with `resources = {gpus = 0.25,
-    cpus = 1, memory = "8GiB"}`, what each of its Ray workers occupies; gpus_per_worker is for the
-    methods that give no gpus. simulator: the same as a data set, one. runtime_env: what Ray brings
-    to its nodes, as `ray.init` takes it.
+    `{name = "...", key = value, label = "..."}`. The table of a method can have `resources =
+    {gpus = 0.25, cpus = 1, memory = "8GiB"}`, what each of its Ray workers occupies;
+    gpus_per_worker is for methods without `gpus`. simulator: one, as a data set. runtime_env: the
+    runtime environment of Ray's nodes, as for `ray.init`.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -46,21 +46,23 @@ class RunConfig(BaseModel):
     )
     datasets: list[Named] = Field(
         min_length=1,
-        description="name, name, name:key=value,... or a part: davis[0:10]. Repeatable.",
+        description="name, name:key=value,... or a part: davis[0:10]. Repeatable.",
     )
-    simulator: Named = Field("largest-error", description="Who clicks; default {default}.")
+    simulator: Named = Field("largest-error", description="The simulated user; default {default}.")
     clicks: int = Field(
-        20, ge=1, lt=2**31, description="Clicks an instance gets; default {default}."
+        20, ge=1, lt=2**31, description="Clicks for each instance; default {default}."
     )
     stop_at: float | None = Field(
-        None, gt=0, le=1, description="End a trace once it reaches this IoU."
+        None, gt=0, le=1, description="End a trace when it reaches this IoU."
     )
     seed: int = Field(0, ge=0, lt=2**62, description="The first seed; default {default}.")
-    seeds: int = Field(1, ge=1, lt=2**31, description="How many seeds; default {default}.")
+    seeds: int = Field(1, ge=1, lt=2**31, description="The number of seeds; default {default}.")
     executor: Literal["inline", "ray"] = Field(
         "inline", description="Where to compute; default {default}."
     )
-    workers: int | None = Field(None, ge=1, description="Ray workers; default all cores.")
+    workers: int | None = Field(
+        None, ge=1, description="The number of Ray workers; default all cores."
+    )
     gpus_per_worker: float = Field(
         0, ge=0, allow_inf_nan=False, description="GPU share of a Ray worker, such as 0.25."
     )
@@ -70,16 +72,16 @@ class RunConfig(BaseModel):
     runtime_env: dict[str, Any] | None = None
     batch_size: int = Field(1, ge=1, description="Sessions per prediction; default {default}.")
     data_root: Path | None = Field(
-        None, description="Folder of the data sets; else ISEGBENCH_DATA, the cache."
+        None, description="Folder of the data sets; default ISEGBENCH_DATA, then the cache."
     )
     limit: int | None = Field(
         None, ge=1, description="Only the first N instances of each data set."
     )
     instances: Path | None = Field(
-        None, description="A file with the names of instances, one a line."
+        None, description="A file with the names of instances, one in each line."
     )
     time_limit: float | None = Field(
-        None, gt=0, allow_inf_nan=False, description="Seconds a prediction may take."
+        None, gt=0, allow_inf_nan=False, description="The most seconds of a prediction."
     )
     retry_failures: bool = Field(False, description="Compute failed traces again.")
     redo: tuple[str, ...] = Field(
@@ -98,11 +100,11 @@ class RunConfig(BaseModel):
     save_masks: bool = Field(
         False, description="Keep every trace's last mask: COCO JSON in DIR/masks."
     )
-    out: Path | None = Field(None, description="The run's directory, made or resumed.")
+    out: Path | None = Field(None, description="The directory of the run, made or resumed.")
     ship_package: bool = Field(False, description="Send isegbench to Ray nodes that lack it.")
 
     def fields_of(self, kind: type) -> dict[str, Any]:
-        """The values of the fields that another record, a dataclass or a model, has as well."""
+        """The values of the fields that another dataclass or model has too."""
         return {
             name: getattr(self, name)
             for name in inspect.get_annotations(kind)
@@ -135,7 +137,7 @@ class RunConfig(BaseModel):
 
 
 class _ResourcesTable(BaseModel):
-    """The table `resources` of a method, as people write it."""
+    """The table `resources` of a method in a configuration."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -145,9 +147,9 @@ class _ResourcesTable(BaseModel):
 
 
 def read_resources(given: Any) -> Resources:
-    """What a worker occupies, from a table such as `{"gpus": 0.25, "memory": "8GiB"}`.
+    """The resources of a worker, from a table such as `{"gpus": 0.25, "memory": "8GiB"}`.
 
-    Raises a ValueError that names the key and, in `ctx`, where to look for it.
+    Raises a ValueError that names the key; its `ctx` has the key and the value.
     """
     if isinstance(given, Resources):
         return given
@@ -158,22 +160,22 @@ def read_resources(given: Any) -> Resources:
     except ValidationError as error:
         problem = error.errors()[0]
         key = str(problem["loc"][0])
-        said = problem["msg"]
+        reason = problem["msg"]
         if problem["type"] == "extra_forbidden":
-            said = nearest(key, _ResourcesTable.model_fields)
-            raise _unfit(key, problem["input"], f"unknown key {key!r}: {said}") from None
-        raise _unfit(key, problem["input"], f"{key} = {problem['input']!r}: {said}") from None
+            reason = nearest(key, _ResourcesTable.model_fields)
+            raise _unfit(key, problem["input"], f"unknown key {key!r}: {reason}") from None
+        raise _unfit(key, problem["input"], f"{key} = {problem['input']!r}: {reason}") from None
     try:
         return Resources(table.cpus, table.gpus, table.memory and int(table.memory))
     except UserError as error:
-        said = str(error).removeprefix("resources: ")
-        raise _unfit("gpus", table.gpus, said) from None
+        reason = str(error).removeprefix("resources: ")
+        raise _unfit("gpus", table.gpus, reason) from None
 
 
-def _unfit(key: str, value: Any, said: str) -> PydanticCustomError:
-    # Pydantic reads braces in the message as its own.
-    context = {"key": key, "value": value, "said": said}
-    return PydanticCustomError("resources", "resources: {said}", context)
+def _unfit(key: str, value: Any, reason: str) -> PydanticCustomError:
+    # The reason may have braces, which pydantic replaces in a message but not in a context.
+    context = {"key": key, "value": value, "reason": reason}
+    return PydanticCustomError("resources", "resources: {reason}", context)
 
 
 def make_config(values: dict[str, Any], where: str = "", text: str = "") -> RunConfig:
@@ -182,10 +184,10 @@ def make_config(values: dict[str, Any], where: str = "", text: str = "") -> RunC
 
 
 def checked(model: type[Model], values: dict[str, Any], where: str = "", text: str = "") -> Model:
-    """Values as what a model describes.
+    """A model with these values.
 
-    where, text: the file they are from and what it holds, for errors. Raises UserError naming
-    each bad key, with its line when `text` is given.
+    where, text: the file of the values and its content, for errors. Raises UserError naming each
+    bad key, with its line when `text` is given.
     """
     try:
         return model(**values)
@@ -199,7 +201,7 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         RunConfig(**values)
     except ValidationError as error:
-        # What the command line may still add is not missing yet.
+        # The command line can still give a missing key.
         wrong = [problem for problem in error.errors() if problem["type"] != "missing"]
         if wrong:
             raise UserError(_complaints(wrong, RunConfig, str(path), text)) from None
@@ -207,7 +209,7 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def read_toml(path: Path) -> tuple[dict[str, Any], str]:
-    """The values of a TOML file, and its text. Raises UserError when it cannot be read."""
+    """The values of a TOML file and its text. Raises UserError when it cannot be read."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -252,7 +254,7 @@ def _line_of(key: str, text: str) -> int | None:
 
 
 def _line_within(key: str, value: Any, text: str) -> int | None:
-    """The first line that gives a key this value, also inside of a table on one line."""
+    """The first line that sets a key to this value, also inside a table on one line."""
     written = f"{value:g}" if isinstance(value, float) else str(value)
     pattern = re.compile(rf"""\b{re.escape(key)}\b["']?\s*=\s*["']?{re.escape(written)}""")
     for number, line in enumerate(text.splitlines(), start=1):

@@ -1,7 +1,7 @@
-"""The outline of a class or function, read from its source: importing a network takes seconds.
+"""The outline of a class or function, read from its source, because importing a network is slow.
 
-An outline has the docstring, the signature, `opening`, `paper` and `requires` of what it stands
-for, and its base classes' as well; its functions do nothing. It is for showing, never for running.
+An outline has the docstring, the signature, `opening`, `paper` and `requires` of the class or
+function and of its base classes. Its functions do nothing. It is used in listings and never run.
 """
 
 import ast
@@ -21,9 +21,10 @@ _SHOWN = {"opening", "paper", "requires"}
 
 
 def outlines(registry: Registry[Any]) -> Iterator[tuple[str, Callable[..., Any]]]:
-    """(name, outline) of everything registered, by name; itself where it is imported already.
+    """(name, outline) of all registered factories, by name.
 
-    What cannot be read from its source is imported; what cannot be imported either is left out.
+    A factory that is imported already is itself in the list. A factory whose source cannot be read
+    is imported; it is left out when that fails.
     """
     for name in registry.names():
         try:
@@ -33,20 +34,20 @@ def outlines(registry: Registry[Any]) -> Iterator[tuple[str, Callable[..., Any]]
 
 
 def outline(registry: Registry[Any], name: str) -> Callable[..., Any]:
-    """The outline of what has that name. Raises UserError for a name that is not registered."""
+    """The outline of the factory of that name. Raises UserError for an unknown name."""
     target = registry.target(name)
     if isinstance(target, str):
         module, _, attribute = target.partition(":")
         try:
             return _Module.of(module).value(attribute)
         except Exception:
-            # Whatever source is beyond this reader can still be imported.
+            # A factory can be imported also when this module cannot read its source.
             return registry.factory(name)
     return target
 
 
 class _Module:
-    """The top level of a module's source; values are worked out when they are asked for."""
+    """The top level of a module's source; `value` evaluates one name and what it needs."""
 
     def __init__(self, name: str) -> None:
         spec = importlib.util.find_spec(name)
@@ -66,10 +67,10 @@ class _Module:
         return _Module(name)
 
     def _value(self, name: str, init: bool = True) -> Any:
-        """What a name of the module stands for. Raises KeyError, or what evaluating raises.
+        """The value of a name of the module. Raises KeyError, or the error of the evaluation.
 
-        init: whether a class needs its `__init__`; a base class whose own is hidden does not, and
-        what its signature names may take long to import.
+        init: whether a class needs its `__init__`. A base class does not when a subclass has its
+        own, and the types in its signature may be slow to import.
         """
         node = self._nodes[name]
         if isinstance(node, ast.ImportFrom):
@@ -84,7 +85,7 @@ class _Module:
         return self._run(node, init)[name]
 
     def _imported(self, module: str, name: str, init: bool) -> Any:
-        """A name of another module, read from source if that is of the same package."""
+        """A name of another module, read from its source if it is in the same package."""
         full = importlib.util.resolve_name(module, self._package)
         same = full.partition(".")[0] == self._package.partition(".")[0]
         if same and full not in sys.modules:
@@ -92,7 +93,7 @@ class _Module:
         return getattr(importlib.import_module(full), name)
 
     def _run(self, node: ast.stmt, init: bool) -> dict[str, Any]:
-        """The names after a statement of the module, with what it needs from the module."""
+        """The names that a statement of the module binds, and those that it uses."""
         used = {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}
         used &= self._nodes.keys() - _bound(node)
         names = {name: self.value(name, init) for name in used} | {"__name__": self._package}
@@ -102,7 +103,7 @@ class _Module:
 
 
 def _bound(node: ast.stmt) -> set[str]:
-    """The names that a statement binds, where an outline may need them."""
+    """The names that a statement binds, if an outline may need them."""
     if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
         return {node.name}
     if isinstance(node, (ast.Import, ast.ImportFrom)):
@@ -112,7 +113,7 @@ def _bound(node: ast.stmt) -> set[str]:
 
 
 def _bare(node: ast.ClassDef | ast.FunctionDef, init: bool) -> ast.ClassDef | ast.FunctionDef:
-    """A copy of a class or function without decorators and whatever is not shown."""
+    """A copy of a class or function with only the parts that an outline has."""
     node = deepcopy(node)
     kept: list[ast.stmt] = [] if ast.get_docstring(node) is None else node.body[:1]
     if isinstance(node, ast.FunctionDef):

@@ -1,4 +1,4 @@
-"""From names to work: which method meets which instances, with which simulator and seed."""
+"""The plan of a run: its methods, data sets and simulator, and the jobs made from them."""
 
 import hashlib
 import re
@@ -36,10 +36,10 @@ _SLICE = re.compile(r"(?P<spec>.*)\[(?P<start>-?\d*):(?P<stop>-?\d*)\]", re.DOTA
 
 @dataclass(frozen=True)
 class MethodPlan:
-    """A method to run: its name in traces, how to build it anywhere, and what it says of itself.
+    """A method to run: its name in traces, its builder, and its entry in the manifest.
 
-    built: the one built here to check it and to describe it; it stays in this process: a pickled
-    plan has None in its place. resources: what a worker of it occupies.
+    build: builds the method on any machine. built: the method built in this process, to check and
+    describe it; None in a pickled plan. resources: what a worker of the method occupies.
     """
 
     name: str
@@ -54,7 +54,7 @@ class MethodPlan:
 
 @dataclass(frozen=True)
 class DatasetPlan:
-    """A data set to score: its name in traces and the instances chosen, in order.
+    """A data set to score: its name in traces and the chosen instances, in order.
 
     everything: all instances that the data set holds.
     """
@@ -80,11 +80,11 @@ class SimulatorPlan:
 
 @dataclass(frozen=True)
 class Selection:
-    """Where a data set's files are, and which of its instances are wanted.
+    """The folder of a data set's files, and the choice of its instances.
 
-    data_root: the folder that holds the data sets; None: the environment's, else the cache.
-    limit: the first N instances. instances: a file with a name a line. several: the names in that
-    file may belong to other data sets too.
+    data_root: the folder of the data sets; None: ISEGBENCH_DATA, else the cache. limit: the first
+    N instances. instances: a file with one name in each line. several: the names in that file may
+    belong to other data sets too.
     """
 
     data_root: Path | None = None
@@ -93,7 +93,7 @@ class Selection:
     several: bool = False
 
 
-#: All instances of a data set, from where data sets lie by default.
+#: All instances of a data set in the default folder.
 EVERYTHING = Selection()
 
 
@@ -113,7 +113,7 @@ class Job:
     settings: Settings
 
     def pairing(self, method: Method) -> Pairing:
-        """What the engine runs. method: the one built in this process."""
+        """The input of the engine. method: the one built in this process."""
         return Pairing(method, self.method.name, self.simulator, self.simulator_name, self.seed)
 
 
@@ -128,7 +128,7 @@ class Plan:
     settings: Settings
 
     def jobs(self, done: set[tuple]) -> list[Job]:
-        """What is left to do when the traces with the keys in `done` exist already."""
+        """The jobs of a run without the traces with the keys in `done`, which are finished."""
         jobs = []
         for method in self.methods:
             for dataset in self.datasets:
@@ -142,13 +142,13 @@ class Plan:
         return jobs
 
     def instances(self) -> pd.DataFrame:
-        """Every planned instance: columns dataset, instance, image."""
+        """All planned instances: columns dataset, instance, image."""
         rows = [(d.name, ref.name, ref.image_name) for d in self.datasets for ref in d.refs]
         return pd.DataFrame(rows, columns=["dataset", "instance", "image"])
 
 
 def make_plan(config: RunConfig) -> Plan:
-    """Build everything a run needs. Raises UserError for whatever cannot be built or found."""
+    """Build methods, data sets and simulator. Raises UserError when one cannot be built."""
     simulator = plan_simulator(config.simulator)
     methods = [plan_method(named) for named in config.methods]
     several = len(config.datasets) > 1
@@ -200,7 +200,7 @@ def _refuse_unfinished(name: str, method: Method) -> None:
 
 
 def describe_method(method: Method, spec: str) -> MethodEntry:
-    """What the manifest and the leaderboard say of a method."""
+    """The entry of a method in the manifest and the leaderboard."""
     files = checkpoints(method)
     try:
         declared = Declared.of(method)
@@ -228,14 +228,13 @@ def checkpoints(method: Method) -> tuple[Checkpoint, ...]:
 
 
 def plan_simulator(named: Named) -> SimulatorPlan:
-    """Build and identify a simulator; any one may be given `jitter=PIXELS` besides its own keys."""
+    """Build and identify a simulator; each accepts `jitter=PIXELS` besides its own keys."""
     jitter = None
     if isinstance(named, (str, dict)):
-        asked = Spec.of(named)
-        own = dict(asked.params)
+        spec = Spec.of(named)
+        own = dict(spec.params)
         jitter = own.pop("jitter", None)
-        label = asked.label or str(asked)
-        named = replace(asked, params=own, label=label)
+        named = replace(spec, params=own, label=spec.label or str(spec))
     found = registry.simulators.resolve(named, Simulator)
     simulator = found.build()
     identity = identity_of(found, simulator)
@@ -248,30 +247,30 @@ def plan_simulator(named: Named) -> SimulatorPlan:
     return SimulatorPlan(found.label, simulator, identity)
 
 
-def plan_dataset(named: Named, wanted: Selection = EVERYTHING) -> DatasetPlan:
+def plan_dataset(named: Named, selection: Selection = EVERYTHING) -> DatasetPlan:
     """Find a data set and choose its instances: `[start:stop]`, then names, then the limit."""
     subset, start, stop = [], None, None
     if isinstance(named, str) and (sliced := _SLICE.fullmatch(named)):
         named = sliced["spec"]
         start, stop = (int(sliced[end]) if sliced[end] else None for end in ("start", "stop"))
         subset.append(f"[{'' if start is None else start}:{'' if stop is None else stop}]")
-    found = registry.datasets.resolve(named, Dataset, data_root=wanted.data_root)
+    found = registry.datasets.resolve(named, Dataset, data_root=selection.data_root)
     name, dataset = found.label, found.build()
     dataset.name = name
     everything = _with_writable_names(dataset.instances())
     refs = everything[start:stop]
-    if wanted.instances is not None:
-        refs = _named_instances(name, refs, wanted.instances, wanted.several)
-        subset.append(f"instances of {wanted.instances}")
-    if wanted.limit is not None:
-        refs = refs[: wanted.limit]
-        subset.append(f"first {wanted.limit}")
+    if selection.instances is not None:
+        refs = _named_instances(name, refs, selection.instances, selection.several)
+        subset.append(f"instances of {selection.instances}")
+    if selection.limit is not None:
+        refs = refs[: selection.limit]
+        subset.append(f"first {selection.limit}")
     if not refs:
         raise UserError(f"dataset {name}: no instance is left of {len(everything)} ({subset})")
     names = [ref.name for ref in everything]
     if len(set(names)) < len(names):
         twin = next(one for one, other in pairwise(sorted(names)) if one == other)
-        raise UserError(f"dataset {name} holds two instances called {twin!r}: names must differ")
+        raise UserError(f"dataset {name} has two instances called {twin!r}: names must differ")
     entry = DatasetEntry(
         spec=found.spec,
         instances=len(everything),
@@ -296,9 +295,9 @@ def _with_writable_names(refs: Sequence[InstanceRef]) -> Sequence[InstanceRef]:
 def _named_instances(
     dataset: str, refs: Sequence[InstanceRef], path: Path, elsewhere: bool
 ) -> list[InstanceRef]:
-    """The instances a file names, one a line, in the data set's order.
+    """The instances that a file names, one in each line, in the order of the data set.
 
-    elsewhere: names that are not here may belong to another data set of the run.
+    elsewhere: other names may belong to another data set of the run.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -317,7 +316,7 @@ def _named_instances(
 
 
 def evenly_spread(items: Sequence[T], count: int) -> list[T]:
-    """`count` of the items, or all, evenly spread over their order."""
+    """`count` of the items, or all, with equal steps from the first to the last."""
     if count >= len(items):
         return list(items)
     last = len(items) - 1

@@ -1,4 +1,4 @@
-"""What a worker of a method occupies."""
+"""The resources of a worker of a method."""
 
 from dataclasses import dataclass
 
@@ -7,11 +7,11 @@ from ..errors import UserError
 
 @dataclass(frozen=True)
 class Resources:
-    """What one worker of a method occupies on its node, as Ray counts it.
+    """The resources that one worker of a method occupies on its node, as Ray counts them.
 
-    cpus: logical cores, also the threads its numerical libraries start. gpus: a share of one GPU
-    such as 0.25, or whole ones; None: what the run gives every worker. memory: bytes of main
-    memory to reserve, None: not reserved. Raises UserError for what no worker can have.
+    cpus: logical cores, also the number of threads of its numerical libraries. gpus: a share of one
+    GPU such as 0.25, or whole GPUs; None: `gpus_per_worker` of the run. memory: bytes of main
+    memory to reserve, None: not reserved. Raises UserError for values that no worker can have.
     """
 
     cpus: float = 1.0

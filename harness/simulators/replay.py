@@ -133,9 +133,7 @@ def read_clicks(
         raise UserError(f"replay: {path} lacks the column(s) {', '.join(missing)}")
     for column in ("click", "y", "x"):
         if column in frame and not pd.api.types.is_numeric_dtype(frame[column]):
-            raise UserError(
-                f"replay: {path}: the column {column!r} holds values that are no numbers"
-            )
+            raise UserError(f"replay: {path}: the column {column!r} holds more than numbers")
     if "click" in frame:  # a trace that failed before its first click has a row 0
         frame = frame[frame["click"] > 0]
     if frame[["y", "x"]].isna().any(axis=None):

@@ -1,4 +1,4 @@
-"""A whole benchmark from Python: plan it, execute it, keep what comes."""
+"""A whole benchmark: plan it, compute it, keep its traces."""
 
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
@@ -19,8 +19,9 @@ from ..store.masks import write_coco
 from ..store.traces import Store, finished
 from ..types import Trace
 
-#: Called once with the jobs to do and the number of traces already there, then with each trace.
+#: Called once, with the unfinished jobs and the number of finished traces.
 OnStart = Callable[[list[Job], int], None]
+#: Called with each trace.
 OnTrace = Callable[[Trace], None]
 
 
@@ -30,14 +31,14 @@ def compute(
     on_trace: OnTrace | None = None,
     watch: Watch | None = None,
 ) -> tuple[Plan, Manifest, list[Trace]]:
-    """Run what a configuration describes and write nothing; parameters as for `execute`."""
+    """Compute a run and write nothing; parameters as for `execute`."""
     plan, executor = make_plan(config), make_executor(config)
     manifest, jobs = describe(plan, executor, config), plan.jobs(set())
     if on_start:
         on_start(jobs, 0)
     traces = []
-    with _closed(executor.run(jobs, watch)) as coming:
-        for trace in coming:
+    with _closed(executor.run(jobs, watch)) as finished_traces:
+        for trace in finished_traces:
             traces.append(trace)
             if on_trace:
                 on_trace(trace)
@@ -50,14 +51,15 @@ def execute(
     on_trace: OnTrace | None = None,
     watch: Watch | None = None,
 ) -> Plan:
-    """Run what a configuration describes into `config.out`, resuming what is there.
+    """Compute the run that a configuration describes into `config.out`, or resume it.
 
-    watch: told of the workers, where the executor has any. Raises UserError when the directory
-    belongs to a run with other settings. However it ends, finished traces are on disk, and their
-    masks as COCO JSON where they are kept.
+    on_start, on_trace: see `OnStart` and `OnTrace`. watch: called with the status of the workers,
+    if the executor has workers. Raises UserError when the directory belongs to a run with other
+    settings. The finished traces are on disk also after an error, and their masks as COCO JSON
+    with `save_masks`.
     """
     if config.out is None:
-        raise UserError("out is missing: name the directory the run is kept in")
+        raise UserError("out is missing: give the directory that keeps the run")
     plan, out = make_plan(config), config.out
     kept_in = out.absolute()
 
@@ -79,9 +81,10 @@ def carry_out(
     at_end: Callable[[], None] | None = None,
     watch: Watch | None = None,
 ) -> None:
-    """Compute what a plan has left to do into the directory `out`.
+    """Compute the unfinished traces of a plan into the directory `out`.
 
-    at_end: called however the computing ends, while nobody else can write to the directory.
+    at_end: called at the end, also after an error, while no other process can write to the
+    directory.
     Raises UserError when the directory belongs to a run with other settings.
     """
     executor = make_executor(config)
@@ -109,7 +112,7 @@ def carry_out(
 
 @contextmanager
 def _closed(traces: Iterable[Trace]) -> Iterator[Iterable[Trace]]:
-    """Stop an executor's work however the loop over its traces is left."""
+    """Stop the executor at the end of the loop over its traces, also after an error."""
     try:
         yield traces
     finally:
@@ -118,7 +121,7 @@ def _closed(traces: Iterable[Trace]) -> Iterator[Iterable[Trace]]:
 
 
 def describe(plan: Plan, executor: Executor, config: RunConfig) -> Manifest:
-    """The manifest of a plan that is about to run."""
+    """The manifest of a plan, before it runs."""
     invocation = Invocation(
         started=now(),
         command=environment.command(),

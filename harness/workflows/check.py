@@ -1,4 +1,4 @@
-"""Whether a method keeps the method interface's rules: what an author runs before a benchmark."""
+"""Check that a method keeps the rules of the method interface, before a benchmark."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,13 +14,13 @@ from ..registry import Spec
 from ..simulators.openings import OPENINGS
 from .check_sessions import Broken, Played
 
-#: Two maps are equal where no pixel differs by more: float32 sums in another order differ by less.
+#: Maps that differ by less are equal: float32 sums in another order differ by less than this.
 TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
 class Check:
-    """One rule: whether it holds (None: not checked), what was found, and what to do."""
+    """One rule: whether it holds (None: not checked), what was found, and what to change."""
 
     name: str
     passed: bool | None
@@ -28,7 +28,7 @@ class Check:
     advice: str = ""
 
 
-#: {rule: what to do where it is broken}, in the order in which they are checked.
+#: {rule: what to change when it is broken}, in the order of the checks.
 ADVICE = {
     "builds": "make the constructor work with the given parameters",
     "opening": f"set opening to one of: {', '.join(OPENINGS)}",
@@ -40,23 +40,24 @@ ADVICE = {
     "session.image or session.clicks",
     "own output": "return a new array from each prediction, not a buffer that is filled again",
     "determinism": "draw random numbers from a generator seeded by session.seed",
-    "order": "keep nothing between sessions: what belongs to one goes into session.memory",
-    "memory": "keep what belongs to a session in session.memory, not in the method object",
+    "order": "keep nothing between sessions: put the data of a session into session.memory",
+    "memory": "put the data of a session into session.memory, not into the method object",
     "batch_key": "return something hashable from batch_key, such as a tuple",
-    "batches": "make predict give each session of a batch the map it gets alone, in order; return "
-    "different batch_keys for sessions that cannot share a batch",
+    "batches": "make predict return for each session of a batch the map that it returns for it "
+    "alone, in order; return different batch_keys for sessions that cannot share a batch",
 }
 
 
 def check(method: str | type[Method] | Method) -> list[Check]:
-    """Check a method on three objects of the data set `samples`, some seconds of work.
+    """Check a method on three objects of the data set `samples`, in some seconds.
 
     method: a name, `"path/to/file.py:Class:key=value"`, a class or an object. The method gets an
     opening and two corrections for each object: one object after the other, the same again, in
-    another order, in turns, and in batches. Maps must agree to within TOLERANCE, masks exactly.
+    another order, in turns, and in batches. The maps must agree to within TOLERANCE, the masks
+    exactly.
 
-    Returns a `Check` for each rule, in the order of ADVICE; where one is broken, those that need
-    it are not checked. Raises UserError for a name or a file that does not exist.
+    Returns a `Check` for each rule, in the order of ADVICE. Rules that depend on a broken rule are
+    not checked. Raises UserError for a name or a file that does not exist.
     """
     build = _builder(method)
     found: dict[str, Check] = {}
@@ -69,7 +70,7 @@ def check(method: str | type[Method] | Method) -> list[Check]:
 
 
 def _rules(build: Callable[[], Any]) -> Iterator[Check]:
-    """The rules that hold, and those that are broken but let others be checked."""
+    """The rules that hold, and the broken rules that no later check depends on."""
     method = _built(build)
     yield Check("builds", True)
     if method.opening not in OPENINGS:
@@ -121,7 +122,7 @@ def _compared(rule: str, one: Played, other: Played) -> Check:
 
 
 def _pickled(build: Callable[[], Any]) -> Check:
-    """Whether the method reaches a Ray worker, pickled as the Ray executor pickles it."""
+    """Whether the method can be sent to a Ray worker, pickled as the Ray executor pickles it."""
     from ray import cloudpickle
 
     from ..executors.ray.shipping import pickle_own_files_by_value

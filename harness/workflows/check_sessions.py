@@ -1,4 +1,4 @@
-"""What `check` plays: a method's sessions on some instances, in an order of one's choice."""
+"""The sessions that `check` plays: a method on some instances, in several orders."""
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ _CORRECTIONS = 2
 
 
 class Broken(Exception):
-    """A rule does not hold; the message says what was found."""
+    """A rule does not hold; the message is what was found."""
 
     def __init__(self, rule: str, found: str) -> None:
         super().__init__(found)
@@ -28,9 +28,9 @@ class Broken(Exception):
 
 
 class Played:
-    """Sessions of a method on some instances, and the maps it gave, a list an instance.
+    """Sessions of a method on some instances, and the maps it returned, a list for each instance.
 
-    clicks: those of each instance; placed by the first player, repeated by the others.
+    clicks: those of each instance. The first `Played` places them, the others repeat them.
     """
 
     def __init__(
@@ -45,23 +45,24 @@ class Played:
         self._sessions: dict[int, Session] = {}
 
     def with_method(self, method: Method) -> "Played":
-        """Nothing played yet, with the same clicks."""
+        """The same instances and clicks for another method; nothing is played yet."""
         return Played(method, self.instances, self.clicks)
 
     def one_by_one(self, reverse: bool = False) -> None:
+        """All predictions of an instance, then those of the next one."""
         order = range(len(self.instances))
         for number in reversed(order) if reverse else order:
             for turn in range(self._turns()):
                 self._predict([number], turn)
 
     def in_turns(self) -> None:
-        """Each instance's first prediction, then each one's second."""
+        """The first prediction of each instance, then the second of each, and so on."""
         for turn in range(self._turns()):
             for number in range(len(self.instances)):
                 self._predict([number], turn)
 
     def in_batches(self) -> None:
-        """As in turns, with all that have equal keys in one batch; every second one backwards."""
+        """As `in_turns`, with equal batch keys in one batch; every second turn in reverse order."""
         for turn in range(self._turns()):
             groups: dict[Hashable, list[int]] = {}
             for number in range(len(self.instances)):
@@ -129,14 +130,14 @@ class Played:
                 raise Broken("own output", "a later prediction changed a map returned before")
 
     def _place(self, number: int, probabilities: np.ndarray, mask: np.ndarray) -> None:
-        """The next correction; where nothing is wrong, the newest click once more."""
+        """Add the next correction; a fixed negative click when the mask has no error."""
         instance, clicks = self.instances[number], self.clicks[number]
         rng = generator(0, instance.dataset, instance.name)
         click = LargestError().correct(instance, probabilities, mask, clicks, rng)
         clicks.append(click or Click(0, 0, "negative"))
 
     def _called(self, sessions: list[Session], call: Callable[[], Any]) -> Any:
-        """What the author's code returns; raises Broken where it raises or changes its inputs."""
+        """Call the author's code; raise Broken when it raises or changes its inputs."""
         before = [
             (s.image, s.image.copy(), s.clicks, s.previous, _copy(s.previous)) for s in sessions
         ]

@@ -1,8 +1,7 @@
-"""What a run would do and how long it would take: its plan, and a short probe of it."""
+"""How long a run would take: its plan, and a few instances of it computed and timed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, median, stdev
@@ -11,8 +10,7 @@ from time import monotonic
 from ..executors.choose import make_executor
 from ..executors.executor import Executor
 from ..planning.config import RunConfig
-from ..planning.plan import Job, MethodPlan, Plan, make_plan
-from ..planning.resources import Resources
+from ..planning.plan import Job, MethodPlan, evenly_spread, make_plan
 from ..simulators.openings import OPENINGS
 from ..store.differences import Resume
 from ..store.directory import refuse_other_run
@@ -20,21 +18,22 @@ from ..store.traces import finished
 from ..types import Trace
 from .benchmark import describe
 
-#: After so many seconds a probe asks for no more than one instance of each pair.
+#: After this many seconds a probe computes no more than one instance of each pair.
 PROBE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
 class Part:
-    """One method on one data set: what is planned, and what the probe saw of it.
+    """One method on one data set: its plan, and the times of its probed instances.
 
-    planned, finished: traces, over all seeds. predictions: of what is left, at most. seconds: of
-    one worker on each instance probed. failures: what went wrong with others, one line each.
+    workers: how many workers of the method fit. planned, finished: traces, over all seeds.
+    predictions: the most that the unfinished traces need. seconds: of one worker, for each probed
+    instance. failures: one line for each probed instance that failed.
     """
 
     method: str
     dataset: str
-    resources: Resources
+    workers: int
     planned: int
     finished: int
     predictions: int
@@ -43,96 +42,54 @@ class Part:
 
     @property
     def left(self) -> int:
-        """Traces still to be made."""
+        """The number of unfinished traces."""
         return self.planned - self.finished
 
-    @property
-    def work(self) -> float | None:
-        """Seconds one worker would need for what is left; None where nothing was probed."""
+    def work(self, errors: float = 0.0) -> float | None:
+        """Seconds of one worker for the unfinished traces: their number times the probed mean.
+
+        errors: how many standard errors to add to the mean. None when too few instances were
+        probed: none at all, or only one and `errors` is not 0.
+        """
         if not self.left:
             return 0.0
-        return self.left * fmean(self.seconds) if self.seconds else None
-
-    @property
-    def variance(self) -> float | None:
-        """Of `work`, as the mean of a sample without replacement; None below two instances."""
-        probed = len(self.seconds)
-        if not self.left or probed == self.left:
-            return 0.0
-        if probed < 2:
+        if len(self.seconds) < (2 if errors else 1):
             return None
-        unseen = max(0.0, 1 - probed / self.left)
-        return unseen * (self.left * stdev(self.seconds)) ** 2 / probed
-
-
-@dataclass(frozen=True)
-class Room:
-    """How many workers there can be at once, by method, and what the machines have in all."""
-
-    workers: Mapping[str, int]
-    cpus: float = 0.0
-    gpus: float = 0.0
+        error = stdev(self.seconds) / sqrt(len(self.seconds)) if errors else 0.0
+        return self.left * max(0.0, fmean(self.seconds) + errors * error)
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """A plan with what it would cost."""
+    """The parts of a plan, and whether Ctrl-C ended the probe."""
 
     parts: list[Part]
-    room: Room
-    interrupted: bool = field(default=False)
+    interrupted: bool = False
 
-    @property
-    def seconds(self) -> float | None:
-        """Of the wall for all that is left; None where some of it could not be probed.
+    def seconds(self, errors: float = 0.0) -> float | None:
+        """Wall-clock seconds when one method runs after the other and no worker is ever idle.
 
-        Workers start at once, are never idle and never die.
+        errors: as for `Part.work`. None when the work of a part is unknown.
         """
-        work: dict[tuple[int, Resources], float] = {}
+        total = 0.0
         for part in self.parts:
-            if part.work is None:
+            work = part.work(errors)
+            if work is None:
                 return None
-            kind = (self.room.workers[part.method], part.resources)
-            work[kind] = work.get(kind, 0.0) + part.work
-        # Methods with other needs run beside each other as far as cores and GPUs allow.
-        alone = [seconds / count for (count, _), seconds in work.items()]
-        cores = sum(seconds * kind.cpus for (_, kind), seconds in work.items())
-        devices = sum(seconds * (kind.gpus or 0) for (_, kind), seconds in work.items())
-        bounds = [(cores, self.room.cpus), (devices, self.room.gpus)]
-        return max([0.0, *alone, *(need / have for need, have in bounds if have)])
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """Where `seconds` lies with 90% confidence, by Student's t; None without a spread."""
-        from scipy.stats import t
-
-        total = self.seconds
-        variances = [part.variance for part in self.parts]
-        known = [value for value in variances if value is not None]
-        if not total or len(known) < len(variances):
-            return None
-        work = sum(part.work or 0.0 for part in self.parts)
-        # Welch and Satterthwaite's degrees of freedom of a sum of independent estimates.
-        spread = sum(
-            variance**2 / (len(part.seconds) - 1)
-            for part, variance in zip(self.parts, known, strict=True)
-            if variance
-        )
-        freedom = sum(known) ** 2 / spread if spread else 1.0
-        half = float(t.ppf(0.95, freedom)) * sqrt(sum(known)) / work
-        return max(0.0, total * (1 - half)), total * (1 + half)
+            total += work / part.workers
+        return total
 
 
 def forecast(
     config: RunConfig, probe: int = 5, on_probe: Callable[[int, int], None] | None = None
 ) -> Forecast:
-    """Plan what a configuration describes, play a few instances of each pair, estimate the rest.
+    """Plan a run, compute a few instances of each method and data set, estimate the rest.
 
-    Nothing is written. With `config.out` what is finished there is left out, and a directory that
-    could not be resumed is refused, as a run would. probe: instances of each method and data set,
-    evenly spread, computed by the executor that would run them; fewer after PROBE_SECONDS, but
-    one at least; 0: none. on_probe: told how many are done, of how many. Ctrl-C ends the probe.
-    Raises UserError.
+    Nothing is written. Finished traces in `config.out` are left out. probe: instances of each
+    method and data set, evenly spread, computed by the executor of the run; after PROBE_SECONDS
+    only one of each; 0: none. on_probe: called with the number of computed instances and the
+    number of all. Ctrl-C ends the probe. Raises UserError, also for a directory that the run
+    could not resume.
     """
     plan, executor = make_plan(config), make_executor(config)
     done: set[tuple] = set()
@@ -143,82 +100,60 @@ def forecast(
         done = finished(config.out, config.retry_failures)
         done = {key for key in done if key[0] not in config.redo}
     jobs = plan.jobs(done)
-    traces: list[Trace] = []
+    left: dict[tuple[str, str], int] = {}
+    for job in jobs:
+        pair = (job.method.name, job.dataset_name)
+        left[pair] = left.get(pair, 0) + len(job.refs)
+    probed: dict[tuple[str, str], list[Trace]] = {}
     interrupted = False
-    with _room(config, plan) as room:
+    with executor.room(plan.methods) as workers:
         try:
-            # Ray is there now, with what the configuration wants it to bring along.
-            settled = config.model_copy(update={"runtime_env": None, "ship_package": False})
-            for trace in _probe(make_executor(settled), jobs, probe, on_probe):
-                traces.append(trace)
+            for trace in _probe(executor, jobs, probe, on_probe):
+                probed.setdefault((trace.method, trace.dataset), []).append(trace)
         except KeyboardInterrupt:
             interrupted = True
-    return Forecast(list(_parts(plan, jobs, traces)), room, interrupted)
+    parts = []
+    for method in plan.methods:
+        each = predictions_at_most(method, plan.protocol.clicks)
+        for dataset in plan.datasets:
+            pair = (method.name, dataset.name)
+            planned, count = len(dataset.refs) * plan.protocol.seeds, left.get(pair, 0)
+            traces = probed.get(pair, [])
+            seconds = seconds_each([trace for trace in traces if trace.status == "ok"])
+            failures = [f"{t.instance}: {t.status}: {t.error}" for t in traces if t.status != "ok"]
+            counts = (workers[method.name], planned, planned - count, count * each)
+            parts.append(Part(*pair, *counts, seconds, failures))
+    return Forecast(parts, interrupted)
 
 
 def _probe(
     executor: Executor,
     jobs: Sequence[Job],
     count: int,
-    told: Callable[[int, int], None] | None,
+    on_probe: Callable[[int, int], None] | None,
 ) -> Iterator[Trace]:
-    """Traces of a few instances of each pair; one of each comes first, then the others."""
+    """Traces of a few instances of each pair: first one of each, then the others."""
     chosen: dict[tuple[str, str], Job] = {}
     for job in jobs:
         chosen.setdefault((job.method.name, job.dataset_name), job)
-    picked = {pair: _spread(job.refs, count) for pair, job in chosen.items()}
-    rounds = [
-        [replace(job, refs=refs) for pair, job in chosen.items() if (refs := picked[pair][part])]
-        for part in (slice(0, 1), slice(1, None))
-    ]
-    of, made, started = sum(map(len, picked.values())), 0, monotonic()
-    for number, wanted in enumerate(rounds):
-        if not wanted or (number and monotonic() - started > PROBE_SECONDS):
+    picked = [replace(job, refs=evenly_spread(job.refs, count)) for job in chosen.values()]
+    first = [replace(job, refs=job.refs[:1]) for job in picked]
+    others = [replace(job, refs=job.refs[1:]) for job in picked]
+    total, made, started = sum(len(job.refs) for job in picked), 0, monotonic()
+    for stage in (first, [job for job in others if job.refs]):
+        if not stage or not count or (made and monotonic() - started > PROBE_SECONDS):
             return
-        for trace in executor.run(wanted):
+        for trace in executor.run(stage):
             yield trace
             made += 1
-            if told:
-                told(made, of)
-            if number and monotonic() - started > PROBE_SECONDS:
+            if on_probe:
+                on_probe(made, total)
+            if stage is not first and monotonic() - started > PROBE_SECONDS:
                 return
 
 
-def _spread(refs: Sequence, count: int) -> list:
-    """`count` of them, evenly spread over their order, the one in the middle first."""
-    count = min(count, len(refs))
-    picked = [refs[(2 * number + 1) * len(refs) // (2 * count)] for number in range(count)]
-    middle = count // 2
-    return picked[middle : middle + 1] + picked[:middle] + picked[middle + 1 :]
-
-
-def _parts(plan: Plan, jobs: Sequence[Job], traces: Iterable[Trace]) -> Iterator[Part]:
-    left: dict[tuple[str, str], int] = {}
-    for job in jobs:
-        pair = (job.method.name, job.dataset_name)
-        left[pair] = left.get(pair, 0) + len(job.refs)
-    seen: dict[tuple[str, str], list[Trace]] = {}
-    for trace in traces:
-        seen.setdefault((trace.method, trace.dataset), []).append(trace)
-    for method in plan.methods:
-        each = predictions_at_most(method, plan.protocol.clicks)
-        for dataset in plan.datasets:
-            pair = (method.name, dataset.name)
-            planned = len(dataset.refs) * plan.protocol.seeds
-            count, probed = left.get(pair, 0), seen.get(pair, [])
-            yield Part(
-                *pair,
-                method.resources,
-                planned,
-                planned - count,
-                count * each,
-                seconds_each([trace for trace in probed if trace.status == "ok"]),
-                [f"{t.instance}: {t.status}: {t.error}" for t in probed if t.status != "ok"],
-            )
-
-
 def predictions_at_most(method: MethodPlan, clicks: int) -> int:
-    """How often a method predicts on an instance that uses up its budget of clicks."""
+    """The number of predictions of a method on an instance that uses all clicks."""
     if not method.entry.corrections:
         return 1
     return clicks - len(OPENINGS[method.entry.opening]) + 1
@@ -227,51 +162,12 @@ def predictions_at_most(method: MethodPlan, clicks: int) -> int:
 def seconds_each(traces: Sequence[Trace]) -> list[float]:
     """Seconds of a worker on each trace, for predicting, scoring and simulating.
 
-    What a process does once, such as waking the GPU, is part of some trace's first prediction:
-    the median first prediction stands for all.
+    Work that a process does once, such as starting the GPU, is part of the first prediction of
+    some trace. The median first prediction replaces that of each trace.
     """
-    steps = [
-        [step.step_seconds for step in trace.steps if step.step_seconds is not None]
-        for trace in traces
-    ]
-    steps = [found for found in steps if found]
+    steps = [[s.step_seconds for s in t.steps if s.step_seconds is not None] for t in traces]
+    steps = [seconds for seconds in steps if seconds]
     if not steps:
         return []
-    first = median(found[0] for found in steps)
-    return [first + sum(found[1:]) for found in steps]
-
-
-@contextmanager
-def _room(config: RunConfig, plan: Plan) -> Iterator[Room]:
-    """How many workers fit, and Ray held open for the probe where it would be used."""
-    names = [method.name for method in plan.methods]
-    if config.executor != "ray":
-        yield Room(dict.fromkeys(names, 1))
-        return
-    from ..executors.ray.cluster import Cluster
-    from ..executors.ray.package import with_package
-
-    shapes = {
-        method.name: method.resources
-        if method.resources.gpus is not None
-        else replace(method.resources, gpus=config.gpus_per_worker)
-        for method in plan.methods
-    }
-    with ExitStack() as stack:
-        environment = config.runtime_env
-        if config.ship_package:
-            environment = with_package(environment)
-        given = (config.ray_address, config.workers, list(shapes.values()), environment)
-        cluster = stack.enter_context(Cluster(*given))
-        workers = {}
-        for name, shape in shapes.items():
-            fit = max(1, cluster.room(shape, []))
-            workers[name] = fit if config.workers is None else min(fit, config.workers)
-        yield Room(workers, *_totals())
-
-
-def _totals() -> tuple[float, float]:
-    import ray
-
-    there = ray.cluster_resources()
-    return there.get("CPU", 0.0), there.get("GPU", 0.0)
+    first = median(seconds[0] for seconds in steps)
+    return [first + sum(seconds[1:]) for seconds in steps]

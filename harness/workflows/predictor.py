@@ -1,4 +1,4 @@
-"""One image in somebody's own program: a method that is given a person's clicks, one by one."""
+"""One image in a program of your own: a method that gets the clicks of a person, one by one."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,10 +21,11 @@ _CALLS = {
 
 
 class Predictor:
-    """A method at work on one image, for programs in which a person clicks.
+    """A method on one image, for programs in which a person clicks.
 
-    The method sees what it sees in a benchmark: its opening first, then one correction at a time,
-    each prediction checked in the same way. Points are (y, x) in pixels, centres at integers.
+    The method gets the same input as in a benchmark: its opening first, then one correction at a
+    time. Each prediction is checked in the same way. Points are (y, x) in pixels, centres at
+    integers.
 
         predictor = isegbench.Predictor("geodesic")
         predictor.set_image(image)
@@ -32,7 +33,7 @@ class Predictor:
         predictor.click(30, 40, positive=False)
         predictor.mask
 
-    A call that raises leaves clicks and mask as they were.
+    A call that raises an error does not change the clicks and the mask.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Predictor:
         seed: int = 0,
     ) -> None:
         """method: a name such as `"fbrs:weights=FILE"`, `"path/to/file.py:Class"`, a table, a class
-        or an object. dataset, seed: what the method finds in `Session.dataset` and `Session.seed`.
+        or an object. dataset, seed: the values of `Session.dataset` and `Session.seed`.
 
         Raises UserError for a method that cannot be built, has an unknown opening, or needs the
         ground truth.
@@ -79,7 +80,7 @@ class Predictor:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all clicks; the image stays."""
+        """Remove all clicks; the image stays."""
         self._calls: list[tuple[Click, ...]] = []
         self._maps: list[np.ndarray] = []
         self._session: Session | None = None
@@ -87,7 +88,7 @@ class Predictor:
     def click(self, y: float, x: float, positive: bool = True) -> None:
         """Add a click on the object, or on the background with `positive=False`.
 
-        Raises UserError for a point outside the image and where the method expects something else;
+        Raises UserError for a point outside the image and when the method needs another input;
         MethodError for a prediction that is not a float32 map in [0, 1] of the image's shape.
         """
         self._add(Click(y, x, "positive" if positive else "negative"))
@@ -108,10 +109,10 @@ class Predictor:
         self._add(*(Click(y, x, "extreme") for y, x in points))
 
     def undo(self) -> None:
-        """Take back the newest call of `click`, `box` or `extreme_points`.
+        """Remove the newest call of `click`, `box` or `extreme_points`.
 
-        Mask and probabilities are those from before it. The next click starts a new session and
-        repeats the predictions on the clicks that are left, so that the method's memory is right.
+        The mask and the probabilities from before that call are back. The next click starts a new
+        session and repeats the earlier predictions, so that the method's memory is right.
         Raises UserError without clicks.
         """
         if not self._calls:
@@ -129,7 +130,7 @@ class Predictor:
     def probabilities(self) -> np.ndarray:
         """The newest probability map, (H, W) float32 in [0, 1], read-only.
 
-        Raises UserError while the opening is not complete, saying what is missing.
+        Raises UserError while the opening is not complete; the message names what is missing.
         """
         if not self._maps:
             missing = self._opening[len(self.clicks) :]
@@ -189,7 +190,7 @@ class Predictor:
             raise UserError("the opening is complete: correct with click, or call reset first")
 
     def _stops(self) -> list[int]:
-        """How many clicks the method has seen at each prediction."""
+        """The number of clicks at each prediction."""
         return list(range(len(self._opening), len(self.clicks) + 1))
 
     def _predict(self, image: np.ndarray, stops: list[int]) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Recorded traces played again: the masks that a run's clicks led to."""
+"""Play recorded traces again: the masks after the clicks of a run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from ..types import Click, Instance, InstanceRef, Trace
 
 @dataclass
 class Replayed:
-    """What one trace looked like: steps are (clicks so far, (H, W) bool mask, IoU)."""
+    """One trace with its masks: steps are (clicks so far, (H, W) bool mask, IoU)."""
 
     method: str
     instance: Instance
@@ -35,11 +35,11 @@ def replay_instance(
     method: str | None = None,
     data_root: Path | None = None,
 ) -> list[Replayed]:
-    """Run a run's methods again on the clicks they got on one instance.
+    """Predict again with the methods of a run, on their recorded clicks of one instance.
 
-    method: only that one; else all of the run that have predicted there, in its order. The first
-    seed is taken. Raises
-    UserError for names the run does not hold, and when the data or a method cannot be had.
+    method: only this one; None: all of the run with a prediction on the instance, in its order.
+    The clicks are those of the first seed. Raises UserError for names that the run does not have,
+    and when the data or a method cannot be loaded.
     """
     manifest = read_manifest(directory)
     frame = read_traces(directory)
@@ -48,12 +48,12 @@ def replay_instance(
         ("method", method, manifest.methods),
     ):
         if name is not None and name not in known:
-            raise UserError(f"{directory} holds no {what} {name!r}: {nearest(name, known)}")
+            raise UserError(f"{directory} has no {what} {name!r}: {nearest(name, known)}")
     traces = frame[(frame["dataset"] == dataset) & (frame["instance"] == instance)]
     if traces.empty:
         known = frame.loc[frame["dataset"] == dataset, "instance"].unique()
         raise UserError(
-            f"{directory} holds no instance {instance!r} of {dataset}: {nearest(instance, known)}"
+            f"{directory} has no instance {instance!r} of {dataset}: {nearest(instance, known)}"
         )
     (ref,) = find_instances(manifest, dataset, [instance], data_root)
     rows = {name: traces.loc[traces["method"] == name] for name in manifest.methods}
@@ -64,10 +64,10 @@ def replay_instance(
 def find_instances(
     manifest: Manifest, dataset: str, names: Sequence[str], data_root: Path | None
 ) -> list[InstanceRef]:
-    """Instances of a run, found again by name, in that order.
+    """The instances of a run with these names, in this order.
 
-    data_root: the folder of the data sets; else the one the run used last. Raises UserError when
-    the data set is not here or holds no instance of that name.
+    data_root: the folder of the data sets; None: the one that the run used last. Raises UserError
+    when the data set is not on this machine or has no instance of a name.
     """
     recorded = manifest.invocations[-1].data_root if manifest.invocations else None
     root = data_root or (Path(recorded) if recorded else None)
@@ -77,7 +77,8 @@ def find_instances(
     for name in names:
         if name not in known:
             raise UserError(
-                f"dataset {dataset} here holds no instance {name!r}; is it the same data?"
+                f"dataset {dataset} on this machine has no instance {name!r}: check that its "
+                "files are those of the run"
             )
     return [known[name] for name in names]
 
@@ -85,9 +86,9 @@ def find_instances(
 def play_trace(
     method: Method, trace: pd.DataFrame, ref: InstanceRef, observe: Observer | None = None
 ) -> Trace:
-    """Let a method predict again on the recorded clicks of one of its traces, and nothing beside.
+    """Predict again on the recorded clicks of a trace, on one thread.
 
-    trace: its rows, of one seed. Raises UserError when it got no prediction.
+    trace: its rows, of one seed. Raises UserError when it has no prediction.
     """
     recorded = RecordedClicks.of(trace)
     first = trace.iloc[0]

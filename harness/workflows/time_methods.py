@@ -1,9 +1,9 @@
 """The timing pass: seconds per click of one interactive user, measured apart from a run.
 
-A run predicts for many at once, beside threads that score and simulate: its seconds say how fast
-a benchmark goes, not how long a person waits. Here one session at a time meets the method: batch
-1, nothing beside it, the device waited for before the clock is read, after a warm-up that does not
-count. The clicks are those the run recorded, so the work is the same.
+A run predicts for several sessions at once, while other threads score and simulate. Its seconds
+measure the speed of a benchmark, not the time that a person waits. Here the method predicts for one
+session at a time: batch 1, no other threads, and the clock is read when the device has finished.
+A warm-up is not counted. The clicks are those of the run, so the work is the same.
 """
 
 import sys
@@ -28,12 +28,12 @@ from ..store.traces import read_traces
 from ..types import InstanceRef
 from .replay import find_instances, first_seed, play_trace
 
-#: Called with method, data set and instance before each is timed.
+#: Called with method, data set and instance before an instance is timed.
 OnInstance = Callable[[str, str, str], None]
 
 
 class _Timed(WrappedMethod):
-    """A method whose predictions are timed: `seconds` holds what each took."""
+    """A method whose predictions are timed: `seconds` has one value for each."""
 
     def __init__(self, inner: Method) -> None:
         super().__init__(inner)
@@ -52,7 +52,7 @@ class _Timed(WrappedMethod):
         started = perf_counter()
         maps = super().predict(sessions)
         _synchronise()
-        # The first mask comes after `begin`, so a person waits for both.
+        # A person waits for `begin` and the first prediction together.
         self.seconds.append(perf_counter() - started + self._begun)
         self._begun = 0.0
         return maps
@@ -69,11 +69,11 @@ def time_run(
 ) -> pd.DataFrame:
     """Time the methods of a run on its own clicks and write DIR/timing.parquet.
 
-    methods, datasets: of the run; all by default. instances: how many of each data set, spread
-    evenly over those with a whole trace. warm_up: how many of them are played once before, without
-    counting. Returns what the file now holds, columns TIMING; earlier measurements of the same
-    method and data set are replaced. Raises UserError for names the run does not hold, when no
-    trace is whole, and when the data or a method cannot be had.
+    methods, datasets: of the run; all by default. instances: the number of each data set, spread
+    evenly over those without a failure. warm_up: the number of instances that are played once
+    before, not counted. Returns the content of the file, columns TIMING; new measurements replace
+    earlier ones of the same method and data set. Raises UserError for names that the run does not
+    have, when every trace failed, and when the data or a method cannot be loaded.
     """
     if instances < 1 or warm_up < 0:
         raise UserError("--instances must be at least 1, and --warm-up at least 0")
@@ -96,14 +96,14 @@ def time_run(
                 found = pd.concat([found.loc[~same], rows], ignore_index=True)
                 write_whole(directory / FILE, found.to_parquet(index=False))
     if found.empty:
-        raise UserError(f"{directory} holds no whole trace to time a method on")
+        raise UserError(f"{directory} has no instance without a failure to time a method on")
     return found
 
 
 def _chosen(directory: Path, what: str, wanted: Sequence[str], known: dict[str, Any]) -> list[str]:
     for name in wanted:
         if name not in known:
-            raise UserError(f"{directory} holds no {what} {name!r}: {nearest(name, known)}")
+            raise UserError(f"{directory} has no {what} {name!r}: {nearest(name, known)}")
     return list(wanted or known)
 
 

@@ -1,7 +1,7 @@
-"""Training: what a trainer is, what it is given, and how a TOML file describes a training.
+"""Training: the interface of a trainer, its input, and the TOML file that describes a training.
 
-The harness reads the file, builds the data sets and hands their instances to the trainer that
-the file names; a trainer knows its networks, and reports what it does to a `Watch`.
+The harness reads the file, builds the data sets and gives their instances to the trainer that the
+file names. The trainer trains its networks and reports each step to a `Watch`.
 """
 
 from abc import ABC, abstractmethod
@@ -22,15 +22,15 @@ from ..types import InstanceRef
 
 
 class TrainingConfig(BaseModel):
-    """What every training file says; a trainer's own model adds its keys.
+    """The keys of every training file; the model of a trainer adds its own.
 
     trainer: a name in the registry `trainers`. datasets: one or more to train on, as in a
     benchmark, one after the other. exclude: data sets whose images (by name) are left out, such
-    as the one to test on. distinct_images: an image that an earlier data set holds is not taken
-    from a later one again. validate_on: data sets scored while training. limit: the first N
-    instances of each data set to train on. data_root: the folder that holds the data sets.
-    trained_on: what the weights say they saw; by default the names of `datasets`. seed: of the
-    first weights, the order and the augmentation. out: the directory, made or resumed.
+    as the data set of the test. distinct_images: leave out the images of a data set that an earlier
+    one has too. validate_on: data sets to score during the training. limit: the first N instances
+    of each data set to train on. data_root: the folder of the data sets. trained_on: the data sets
+    recorded in the weights; by default the names of `datasets`. seed: for the first weights, the
+    order and the augmentation. out: the directory, made or resumed.
     """
 
     model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True)
@@ -54,10 +54,10 @@ class TrainingConfig(BaseModel):
 
 @dataclass(frozen=True)
 class Material:
-    """What is trained on: the instances, and their data sets for the record.
+    """The instances to train on, and their data sets for the record.
 
-    trained_on: what the weights are to say they saw. datasets: name -> what the manifest of a
-    benchmark would say.
+    trained_on: the data sets to record in the weights. datasets: name -> the entry in the manifest
+    of a benchmark.
     """
 
     refs: Sequence[InstanceRef]
@@ -66,16 +66,16 @@ class Material:
 
 
 class Watch(Protocol):
-    """Whoever looks on while a trainer works."""
+    """Receives the progress of a training."""
 
     def start(self, steps: int, done: int) -> None:
-        """The training has `steps` steps, of which `done` were made before."""
+        """Called once. steps: of the whole training. done: those made before a resume."""
 
     def step(self, loss: float) -> None:
-        """One step was made, at this loss."""
+        """Called after each step, with its loss."""
 
     def say(self, text: str) -> None:
-        """Something worth a line."""
+        """Called with a line to print."""
 
 
 class Trainer(ABC):
@@ -88,23 +88,23 @@ class Trainer(ABC):
 
     @abstractmethod
     def train(self, config: Any, material: Material, watch: Watch) -> Path:
-        """Train as `config`, a `Config`, says; resume what is in `config.out`.
+        """Train as `config`, a `Config`, describes; resume the training in `config.out`.
 
-        Returns the file of the best weights. Raises UserError for what cannot be done.
+        Returns the file of the best weights. Raises UserError for settings that cannot be used.
         """
 
     @abstractmethod
     def export(self, config: Any, file: Path) -> None:
-        """Write the best weights of a training that is there to `file`, small enough to ship.
+        """Write the best weights of the training in `config.out` to `file`, in 16 bits.
 
-        The suffix says the format. Raises UserError when there are none.
+        The suffix of the file gives the format. Raises UserError when there are no weights.
         """
 
 
 def read_training(path: Path, **given: Any) -> tuple[Trainer, TrainingConfig]:
     """The trainer and the configuration that a TOML file describes.
 
-    given: values that win over the file's. Raises UserError naming file, line and key.
+    given: values that replace those of the file. Raises UserError naming file, line and key.
     """
     values, text = read_toml(path)
     values |= given
@@ -119,25 +119,25 @@ def read_training(path: Path, **given: Any) -> tuple[Trainer, TrainingConfig]:
 
 
 def gather(config: TrainingConfig) -> Material:
-    """The instances that a configuration names. Raises UserError when there are none."""
+    """The instances to train on. Raises UserError when there are none."""
     refs: list[InstanceRef] = []
     names: list[str] = []
     entries: dict[str, DatasetEntry] = {}
-    shut_out: set[str] = set()
+    left_out: set[str] = set()
     for named in config.exclude:
         plan = plan_dataset(named, Selection(config.data_root))
-        shut_out |= {ref.image_name for ref in plan.refs}
+        left_out |= {ref.image_name for ref in plan.refs}
     for named in config.datasets:
         plan = plan_dataset(named, Selection(config.data_root, config.limit))
-        kept = [ref for ref in plan.refs if ref.image_name not in shut_out]
+        kept = [ref for ref in plan.refs if ref.image_name not in left_out]
         refs += kept
         names.append(plan.name)
         key = plan.name if plan.name not in entries else f"{plan.name} {plan.entry.subset}"
         entries[key] = plan.entry.model_copy(update={"planned": len(kept)})
         if config.distinct_images:
-            shut_out |= {ref.image_name for ref in kept}
+            left_out |= {ref.image_name for ref in kept}
     if not refs:
-        raise UserError("nothing is left to train on: exclude names every image of datasets")
+        raise UserError("no image is left to train on: exclude has every image of datasets")
     trained_on = dict.fromkeys(names) if config.trained_on is None else config.trained_on
     return Material(refs, tuple(trained_on), entries)
 

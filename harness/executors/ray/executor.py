@@ -1,10 +1,11 @@
 """The ray executor: workers on this machine or a cluster."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from ...planning.plan import Job
+from ...planning.plan import Job, MethodPlan
 from ...planning.resources import Resources
 from ...types import Trace
 from ..executor import Executor, Watch
@@ -48,6 +49,7 @@ class RayPool(Executor):
         self._runtime_env = runtime_env
         self._ship_package = ship_package
         self._failing = Failing(stop_failing_after)
+        self._cluster: Cluster | None = None
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -60,15 +62,35 @@ class RayPool(Executor):
         }
 
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
-        shapes = [self._shape(job) for job in jobs]
-        environment = self._runtime_env
-        if self._ship_package:
-            environment = with_package(environment)
-        with Cluster(self._address, self._workers, shapes, environment) as cluster:
+        shapes = [self._shape(job.method) for job in jobs]
+        with self._joined(shapes) as cluster:
             dispatch = Dispatch(cluster, jobs, shapes, self._workers, GRACE_SECONDS, watch)
             dispatch.failing = self._failing
             yield from dispatch.traces()
 
-    def _shape(self, job: Job) -> Resources:
-        wanted = job.method.resources
+    @contextmanager
+    def room(self, methods: Sequence[MethodPlan]) -> Iterator[dict[str, int]]:
+        shapes = {method.name: self._shape(method) for method in methods}
+        with self._joined(list(shapes.values())) as cluster:
+            fits = {name: max(1, cluster.room(shape, [])) for name, shape in shapes.items()}
+            yield {name: min(fit, self._workers or fit) for name, fit in fits.items()}
+
+    @contextmanager
+    def _joined(self, shapes: Sequence[Resources]) -> Iterator[Cluster]:
+        """The cluster, joined or started once also where two contexts are open."""
+        if self._cluster is not None:
+            yield self._cluster
+            return
+        environment = self._runtime_env
+        if self._ship_package:
+            environment = with_package(environment)
+        with Cluster(self._address, self._workers, shapes, environment) as cluster:
+            self._cluster = cluster
+            try:
+                yield cluster
+            finally:
+                self._cluster = None
+
+    def _shape(self, method: MethodPlan) -> Resources:
+        wanted = method.resources
         return wanted if wanted.gpus is not None else replace(wanted, gpus=self._gpus)

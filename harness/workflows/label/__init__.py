@@ -1,1 +1,1 @@
-"""Masks for boxes that somebody drew: the boxes as instances, the masks as COCO JSON. No scores."""
+"""Labelling: boxes become instances, their masks become COCO JSON. Nothing is scored here."""

@@ -1,4 +1,4 @@
-"""Boxes that somebody has drawn: what `isegbench label` turns into masks."""
+"""Box annotations: the input of `isegbench label`."""
 
 import hashlib
 import json
@@ -14,8 +14,8 @@ from ...dataset import Dataset
 class GivenBox:
     """One box annotation.
 
-    instance: its name in traces. id, image_id, category_id: those of COCO. bbox: as it was given,
-    right or wrong; where right [x, y, width, height] in pixels, x and y of its outer edge.
+    instance: its name in traces. id, image_id, category_id: those of COCO. bbox: as in the file,
+    valid or not; when valid [x, y, width, height] in pixels, x and y of its outer edge.
     """
 
     instance: str
@@ -28,15 +28,15 @@ class GivenBox:
 class BoxDataset(Dataset):
     """A data set of boxes without masks: the mask of an instance is its box.
 
-    What is wrong with a box (empty, outside its image, no image) appears when its instance is
-    loaded, as DataError.
+    A bad box (empty, outside its image, without an image) raises DataError when its instance is
+    loaded.
     """
 
-    #: The images' records, each with id and file_name; with height and width where they are known.
+    #: The records of the images, each with id and file_name; height and width are optional.
     images: Sequence[dict[str, Any]]
-    #: The categories' records, each with id and name.
+    #: The records of the categories, each with id and name.
     categories: Sequence[dict[str, Any]]
-    #: How many annotations of crowds were left out.
+    #: The number of crowd annotations, which are left out.
     crowds: int
 
     @abstractmethod
@@ -44,7 +44,7 @@ class BoxDataset(Dataset):
         """The boxes, in the order of `instances`."""
 
     def digest(self) -> str:
-        """sha256 over all boxes and their images' file names: whether they are the same boxes."""
+        """sha256 over all boxes and the file names of their images: equal for equal boxes."""
         files = {record["id"]: record["file_name"] for record in self.images}
         total = hashlib.sha256()
         for box in self.boxes():

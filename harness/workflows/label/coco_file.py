@@ -21,13 +21,13 @@ def write_labels(
     wanted: Container[str],
     info: dict[str, Any],
 ) -> tuple[int, int]:
-    """Write the masks that the run directory `parts` holds of the wanted instances; whole.
+    """Write the masks of the `wanted` instances in the run directory `parts` as one whole file.
 
     The file is a COCO object: `info`, the images and categories of the boxes, and an annotation
     for each mask with the id, image and category of its box, `segmentation` (compressed run
-    lengths), the mask's `area` and `bbox`, and `given_bbox`, the box as it was given. An annotation
-    is in memory only while it is written. Returns how many masks there are, and how many are
-    empty. Raises UserError when the file cannot be written.
+    lengths), the mask's `area` and `bbox`, and `given_bbox`, the box of the input. An annotation
+    is in memory only while it is written. Returns the number of masks and the number of empty
+    ones. Raises UserError when the file cannot be written.
     """
     offsets = {
         key[_INSTANCE]: offset

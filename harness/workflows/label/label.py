@@ -1,4 +1,4 @@
-"""Labelling: boxes become masks, over the engine, the executors and the run directory of `run`."""
+"""Labelling: turn boxes into masks with the engine, executors and run directory of `run`."""
 
 import inspect
 import json
@@ -23,19 +23,19 @@ from ..benchmark import OnStart, OnTrace, carry_out
 from .box_dataset import BoxDataset
 from .coco_file import write_labels
 
-#: A budget for every opening: a method that needs more than a box is told so, not of clicks.
+#: Enough clicks for every opening, so that another opening is refused for itself.
 _CLICKS = max(len(kinds) for kinds in OPENINGS.values())
-#: The record, in the run directory, of which boxes it belongs to.
+#: The file in the run directory that records the boxes it belongs to.
 _BOXES = "boxes.json"
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """What became of the boxes. out: the COCO file. parts: the run directory beside it.
+    """The outcome of labelling. out: the COCO file. parts: the run directory beside it.
 
-    boxes: how many there were to label. masks: how many have one, `empty` of them without a pixel.
-    crowds: annotations of crowds left out. failed: {status: boxes}; reasons: of some of them,
-    (instance, why).
+    boxes: the number of boxes. masks: the number of boxes with a mask, `empty` of them without a
+    pixel. crowds: the number of crowd annotations, which are left out. failed: {status: boxes};
+    reasons: (instance, error) of each failed box.
     """
 
     out: Path
@@ -60,14 +60,14 @@ def label(
 ) -> Labelled:
     """Turn the boxes of a file into masks, written to `out` as COCO JSON.
 
-    boxes, images: see `isegbench.datasets.boxes.Boxes`. method: one that opens with a box, named
-    as for a run. options: executor, workers, gpus_per_worker, ray_address, batch_size, limit,
+    boxes, images: see `isegbench.datasets.boxes.Boxes`. method: one that opens with a box, as for
+    a run. options: executor, workers, gpus_per_worker, ray_address, batch_size, limit,
     time_limit and retry_failures of `planning.config.RunConfig`. on_start, on_trace, watch: as for
     `workflows.benchmark.execute`.
 
-    What is finished is kept in OUT.parts, a run directory; the same call again goes on there, and
-    `out` appears, whole, at the end. A bad box costs itself. Raises UserError when the boxes or
-    the method cannot be used, or OUT.parts belongs to other boxes or settings.
+    Finished masks are kept in OUT.parts, a run directory; the same call again resumes it. `out`
+    is written at the end, whole. A bad box fails alone. Raises UserError when the boxes or the
+    method cannot be used, or OUT.parts belongs to other boxes or settings.
     """
     parts = out.with_name(f"{out.name}.parts")
     dataset: BoxDataset = registry.datasets.build(
@@ -95,7 +95,7 @@ def label(
 
 
 def box_methods() -> list[str]:
-    """The registered methods that open with a box, as one would type them."""
+    """The registered methods that open with a box, in the form of the command line."""
     found = []
     for name, factory in outlines(registry.methods):
         opening = inspect.signature(factory, eval_str=True).parameters.get("opening")
@@ -111,13 +111,13 @@ def box_methods() -> list[str]:
 def _refuse_other_openings(method: MethodPlan) -> None:
     if method.entry.opening != "box":
         raise UserError(
-            f"method {method.name} opens with {method.entry.opening}, and boxes are all there is. "
-            f"These take a box: {', '.join(box_methods())}"
+            f"method {method.name} opens with {method.entry.opening}, but there are only "
+            f"boxes. These methods open with a box: {', '.join(box_methods())}"
         )
 
 
 def _refuse_other_boxes(parts: Path, digest: str, boxes: Path) -> None:
-    """Record which boxes a run directory belongs to, or see that they are the same."""
+    """Record the boxes of a run directory, or raise UserError when it has other boxes."""
     path = parts / _BOXES
     try:
         recorded = json.loads(path.read_text(encoding="utf-8"))["sha256"]
@@ -128,15 +128,15 @@ def _refuse_other_boxes(parts: Path, digest: str, boxes: Path) -> None:
         raise UserError(f"{path} cannot be read: {error}; choose another --out") from error
     if recorded != digest:
         raise UserError(
-            f"{parts} holds masks of other boxes than those of {boxes}: choose another --out, or "
-            "delete that folder to start again"
+            f"{parts} has masks of other boxes than {boxes}: choose another --out, or delete that "
+            "folder to start again"
         )
 
 
 def _write(
     out: Path, parts: Path, plan: Plan, dataset: BoxDataset, source: dict[str, Any]
 ) -> Labelled:
-    """Write the masks that are there, and say what became of the boxes."""
+    """Write the finished masks, and count them and the failures."""
     (method,), (boxes,) = plan.methods, plan.datasets
     wanted = {ref.name for ref in boxes.refs}
     failures = _failures(parts, method.name, wanted)
@@ -156,7 +156,7 @@ def _write(
 
 
 def _failures(parts: Path, method: str, wanted: set[str]) -> dict[str, str]:
-    """{instance: status} of those that failed."""
+    """{instance: status} of the failed instances."""
     frame = read_traces(parts, categorical=True)
     bad = frame[(frame["status"] != "ok") & (frame["method"] == method)]
     pairs = zip(bad["instance"].astype(str), bad["status"].astype(str), strict=True)
@@ -164,13 +164,13 @@ def _failures(parts: Path, method: str, wanted: set[str]) -> dict[str, str]:
 
 
 def _reasons(parts: Path, method: str, failed: set[str]) -> list[tuple[str, str]]:
-    """(instance, why) of the failed, the newest reason of each, in the order they failed."""
+    """(instance, error) of the failed instances, the newest error of each, in their order."""
     found: dict[str, str] = {}
     with open(parts / "failures.jsonl", encoding="utf-8", errors="replace") as file:
         for line in file:
             try:
                 record = json.loads(line)
-            except ValueError:  # half a line, from a death
+            except ValueError:  # half a line: the process was killed
                 continue
             if record["method"] == method and record["instance"] in failed:
                 found[record["instance"]] = record["error"]

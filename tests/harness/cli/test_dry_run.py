@@ -29,7 +29,7 @@ def test_the_plan_in_plain_lines_and_nothing_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["bench.toml"]
 
 
-def test_out_is_not_needed_and_mistakes_are_still_told(tmp_path):
+def test_out_is_not_needed_and_mistakes_are_reported(tmp_path):
     done = dry_run("--method", "oracle", "--dataset", "samples[0:2]", "--probe", 0)
     assert done.returncode == 0, done.stderr
     assert "unknown" in done.stdout

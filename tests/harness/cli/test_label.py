@@ -77,7 +77,7 @@ def test_stopped_and_started_again(boxes, tmp_path, how):
     assert 0 < begun < 24
     if how == signal.SIGINT:
         assert process.returncode == 130
-        assert "To go on" in errors
+        assert "To resume:" in errors
         assert "isegbench label --boxes" in errors
         assert "Traceback" not in errors
     again = subprocess.run(command(boxes, out, method), capture_output=True, text=True)

@@ -1,14 +1,15 @@
-"""What people see of a run: bars on a terminal, plain lines elsewhere."""
+"""Progress of a run and of a training: bars on a terminal, plain lines elsewhere."""
 
 import io
+import re
 import time
 from types import SimpleNamespace
 from typing import Any
 
 from rich.console import Console
 
-from isegbench.harness.cli import progress
 from isegbench.harness.cli.progress import Progress
+from isegbench.harness.cli.training_progress import TrainingProgress
 from isegbench.harness.executors.executor import PoolStatus
 from isegbench.harness.types import Status, Trace
 
@@ -24,10 +25,26 @@ def trace(method, dataset, status: Status = "ok"):
     return Trace(method, dataset, "s", 0, "i", (), status)
 
 
-def shown(terminal, pairs, height=40, monkeypatch=None):
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def plain(clock):
+    return Console(file=io.StringIO(), force_terminal=False, width=100, get_time=clock)
+
+
+def shown(terminal, pairs, height=40):
     file = io.StringIO()
     console = Console(
-        file=file, force_terminal=terminal, width=100, height=height, color_system=None
+        file=file,
+        force_terminal=terminal,
+        width=100,
+        height=height,
+        color_system=None,
+        get_time=None if terminal else Clock(),
     )
     with Progress(console) as seen:
         seen.start(jobs(pairs), 5)
@@ -54,11 +71,70 @@ def test_plain_lines_where_nobody_watches():
     assert lines.count(died) == 1
 
 
-def test_plain_lines_say_now_and_then_how_far_everything_is(monkeypatch):
-    monkeypatch.setattr(progress, "_QUIET", 0.0)
-    text = shown(False, PAIRS)
-    assert "geodesic:k=[3] on samples: 1/3 ETA ?" in text
-    assert "everything: 1/6 ETA ?; 2 of 2 workers alive" in text
+def test_plain_lines_say_how_far_a_run_is_every_ten_seconds():
+    clock = Clock()
+    console = plain(clock)
+    with Progress(console) as seen:
+        seen.start(jobs(PAIRS, 10), 0)
+        seen.watch(PoolStatus(2, 2))
+        for number in range(6):
+            clock.now += 2
+            seen.advance(trace("oracle", "samples", "ok" if number else "timed-out"))
+    # The second line is due after ten seconds: five traces, one every two seconds.
+    assert console.file.getvalue().splitlines() == [
+        "2 of 2 workers alive",
+        "everything: 5/20 2.0 s each ETA 0:00:30 1 failed",
+        "oracle on samples: 5/10 2.0 s each ETA 0:00:10 1 failed",
+        "2 of 2 workers alive",
+    ]
+
+
+def test_old_speed_is_forgotten():
+    clock = Clock()
+    console = plain(clock)
+    with Progress(console) as seen:
+        seen.start(jobs([("m", "d")], 800), 0)
+        for gap in [10.0] * 100 + [0.25] * 600:
+            clock.now += gap
+            seen.advance(trace("m", "d"))
+    last = console.file.getvalue().splitlines()[-1]
+    assert re.fullmatch(r"m on d: \d+/800 4.0/s ETA 0:00:\d\d", last)
+
+
+def test_what_arrives_at_once_is_no_speed():
+    console = plain(Clock())
+    with Progress(console) as seen:
+        seen.start(jobs(PAIRS), 0)
+        for _ in range(3):
+            seen.advance(trace("oracle", "samples"))
+    assert console.file.getvalue() == "oracle on samples: 3/3\n"
+
+
+def test_a_training_shows_steps_speed_and_loss():
+    clock = Clock()
+    console = plain(clock)
+    with TrainingProgress(console) as seen:
+        seen.start(100, 20)
+        for _ in range(61):
+            clock.now += 0.5
+            seen.step(0.25)
+        seen.say("validation: [0.5]")
+    assert console.file.getvalue().splitlines() == [
+        "Resuming after step 20 of 100.",
+        "step: 80/100 2.0 steps/s ETA 0:00:10 loss 0.25",
+        "validation: [0.5]",
+    ]
+
+
+def test_a_training_has_a_bar_on_a_terminal():
+    console = Console(file=io.StringIO(), force_terminal=True, width=100, color_system=None)
+    with TrainingProgress(console) as seen:
+        seen.start(3, 0)
+        for _ in range(3):
+            seen.step(0.5)
+    text = console.file.getvalue()
+    assert "3/3" in text
+    assert "loss 0.5" in text
 
 
 def test_a_bar_for_each_pair_and_one_for_all():

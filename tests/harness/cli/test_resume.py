@@ -113,7 +113,7 @@ def test_interrupted_politely_it_says_how_to_go_on(tmp_path, executor):
     assert "Traceback" not in errors
     there = len(finished(tmp_path / name))
     assert 0 < there < 72
-    again = errors.partition("To go on:")[2].strip()
+    again = errors.partition("To resume:")[2].strip()
     assert again.startswith("isegbench run ")
     rest = shlex.split(again)[1:]
     assert rest == words[3:]

@@ -106,14 +106,14 @@ def test_verify_lists_problems(own, tmp_path):
     (root / "OWN/masks/b.npy").unlink()
     code, output = invoke("verify", own, "--data-root", root)
     assert code == 1
-    assert "holds 1 images and 1 masks, but was published with 2 and 2" in output
+    assert "has 1 images and 1 masks, but was published with 2 and 2" in output
     assert f"a: image {root}/OWN/images/a.npy cannot be decoded" in output
 
 
 def test_names_that_cannot_be_downloaded(own):
     with pytest.raises(UserError, match="unknown dataset 'grabcot': did you mean 'grabcut'"):
         invoke("download", "grabcot")
-    with pytest.raises(UserError, match=r"folder has nothing to download.*grabcut"):
+    with pytest.raises(UserError, match=r"folder has no archive to download.*grabcut"):
         invoke("download", "folder")
 
 
@@ -134,7 +134,7 @@ def test_verify_real_sets(shared):
     assert code == 0, output
     code, output = invoke("verify", "davis", "--data-root", shared("data"))
     assert code == 1
-    assert "holds 48 images and 48 masks, but was published with 345 and 345" in output
+    assert "has 48 images and 48 masks, but was published with 345 and 345" in output
 
 
 @pytest.mark.parametrize("command", ["download", "path", "verify"])

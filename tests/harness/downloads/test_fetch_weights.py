@@ -44,7 +44,7 @@ def test_downloaded_bytes_are_recognised_elsewhere(known, tmp_path):
 def test_a_download_that_changed_on_disk_is_refused(known):
     path = weights.resolve("known", "cut").path
     path.write_bytes(b"tampered")
-    with pytest.raises(UserError, match="when it first came"):
+    with pytest.raises(UserError, match="but its first download had"):
         weights.resolve("known", "cut")
 
 

@@ -199,7 +199,7 @@ class TestCommands:
         assert "mine" in call("list").output
 
     def test_missing_and_unknown_ones_are_explained(self, call):
-        assert "is not here: try isegbench weights download cut_sbd" in str(
+        assert "is not on this machine: try isegbench weights download cut_sbd" in str(
             call("path", "cut_sbd").exception
         )
         assert "did you mean 'cut_sbd'" in str(call("path", "cut_sbb").exception)

@@ -29,7 +29,7 @@ def test_images_of_excluded_data_sets_are_left_out_with_all_their_objects():
     assert 0 < len(material.refs) < len(everything)
     assert held_out not in {ref.image_name for ref in material.refs}
     assert len(material.refs) == sum(ref.image_name != held_out for ref in everything)
-    with pytest.raises(UserError, match="nothing is left to train on"):
+    with pytest.raises(UserError, match="no image is left to train on"):
         gather(config(exclude="samples"))
 
 
