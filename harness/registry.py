@@ -343,8 +343,8 @@ def load_module(path: Path) -> Any:
     """Import a user's own file. Raises UserError when it is missing or fails to import.
 
     The name of the module contains a hash of the path: two files of one name are two modules. A
-    file that has changed is imported again. The file can import modules and packages beside it; while
-    it is imported they come before installed ones, later after them.
+    file that has changed is imported again. The file can import modules and packages beside it;
+    they come before installed ones while it is imported, and after them later.
     """
     resolved = path.expanduser().resolve()
     if not resolved.is_file():

@@ -93,6 +93,27 @@ class Box:
         return self.top <= y <= self.bottom and self.left <= x <= self.right
 
 
+class MapInView(np.ndarray):
+    """A probability map together with the prediction in the crop that it was made from.
+
+    For released evaluations that place the next click in the crop and not in the image. The engine
+    gives the simulator a copy of both. in_view: (h, w) float32; None for arrays derived from the
+    map.
+    """
+
+    in_view: np.ndarray | None
+
+    @classmethod
+    def of(cls, values: np.ndarray, in_view: np.ndarray) -> "MapInView":
+        """values: (H, W) float32 in [0, 1]; not copied."""
+        made = values.view(cls)
+        made.in_view = in_view
+        return made
+
+    def __array_finalize__(self, source: object) -> None:
+        self.in_view = None
+
+
 @dataclass(frozen=True, slots=True)
 class Instance:
     """One image with one ground-truth mask, loaded.

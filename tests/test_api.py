@@ -130,7 +130,7 @@ def test_a_run_shows_itself(runs):
     kept, loose = runs
     count = len(loose.failures)
     assert repr(loose) == (
-        f"Run of nearest-click, Half on samples: 18 of 18 traces, {count} failed; not kept"
+        f"Run of nearest-click, Half on samples: 14 of 18 traces, {count} failed; not kept"
     )
     assert repr(kept).endswith(f"kept in {kept.directory}")
     html = loose._repr_html_()

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import MethodError
 from ..metrics.scores import boundary_iou, iou
 from ..store.masks import encode_mask
-from ..types import Click, Instance
+from ..types import Click, Instance, MapInView
 from .guard import Failure, attempt
 from .session import LiveSession, Settings
 
@@ -84,11 +84,15 @@ def checked_mask(probabilities: Any, shape: tuple[int, ...], threshold: float) -
 def own_map(probabilities: Any, shape: tuple[int, ...]) -> Any:
     """A copy of what a method returned, on the same device; values are not looked at.
 
-    An array stays a NumPy array and a tensor a tensor, both without subclass and gradient. Raises
-    MethodError unless it is a float32 map of the image's shape.
+    An array stays a NumPy array and a tensor a tensor, both without gradient and without subclass,
+    but for `MapInView`. Raises MethodError unless it is a float32 map of the image's shape.
     """
     values = _plain_map(probabilities, shape)
-    return np.array(values) if isinstance(values, np.ndarray) else values.clone()
+    if not isinstance(values, np.ndarray):
+        return values.clone()
+    if type(probabilities) is MapInView and probabilities.in_view is not None:
+        return MapInView.of(np.array(values), np.array(probabilities.in_view))
+    return np.array(values)
 
 
 def _plain_map(probabilities: Any, shape: tuple[int, ...]) -> Any:

@@ -10,13 +10,13 @@ from scipy.special import expit
 
 from ...harness.errors import MethodError, UserError
 from ...harness.method import Method, Paper, Session
-from ...harness.types import Box
+from ...harness.types import Box, MapInView
 from ..processing.boxes import box_of
 from ..processing.byte_scale import byte_scaled
 from ..runtime.device import to_device
 from ..runtime.execution import Execution
 from .guidance import RELEASED_SIDE, OpeningInView, opening_guidance
-from .released_simulator import ReleasedMap, view_point
+from .released_simulator import view_point
 from .view import CropView
 
 Backbone = Literal["resnet18", "resnet34", "resnet50", "resnet101"]
@@ -76,7 +76,7 @@ class InsideOutside(Method, ABC):
         in_view = expit(logits)
         values = session.memory["view"].in_image(in_view, session.shape)
         if self.protocol == "released":
-            return ReleasedMap.of(byte_scaled(values), in_view)
+            return MapInView.of(byte_scaled(values), in_view)
         # Cubic resizing overshoots.
         return values.clip(0, 1)
 

@@ -40,26 +40,6 @@ def view_point(click: Click) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-class ReleasedMap(np.ndarray):
-    """A probability map with the prediction in the view that it was made from.
-
-    in_view: (512, 512) float32, which the released evaluation compares with the ground truth to
-    place the next click; None for arrays derived from the map.
-    """
-
-    in_view: np.ndarray | None
-
-    @classmethod
-    def of(cls, values: np.ndarray, in_view: np.ndarray) -> "ReleasedMap":
-        """values: (H, W) float32 in [0, 1]; not copied."""
-        made = values.view(cls)
-        made.in_view = in_view
-        return made
-
-    def __array_finalize__(self, source: object) -> None:
-        self.in_view = None
-
-
 class IOGReleased(Simulator):
     """The points of `iog:protocol=released` and `iog-refine:protocol=released`.
 

@@ -199,7 +199,7 @@ def run(folder: Path, instances: int, trials: int, seed: int) -> int:
     words = [sys.executable, "-m", "isegbench", "run", str(benchmark.reference)]
     subprocess.run([*words, "--out", str(folder / "reference")], check=True, capture_output=True)
     print(f"without faults, in one process: {time.monotonic() - started:.0f} s", flush=True)
-    reference = read_traces(folder / "reference")[STABLE]
+    reference = pd.DataFrame(read_traces(folder / "reference")[STABLE])
     if trials:
         return 0 if campaign(benchmark, reference, trials, seed) else 1
     report = Report(len(benchmark.keys))

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from isegbench.harness.engine.seeding import method_seed
 from isegbench.harness.planning.config import make_config, read_config
@@ -112,9 +113,10 @@ class Nodes:
     def __init__(self) -> None:
         from ray.cluster_utils import Cluster
 
-        memory = {"object_store_memory": 100 * 2**20}
-        self._memory = memory
-        self._cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, **memory})
+        self._memory: dict[str, Any] = {"object_store_memory": 100 * 2**20}
+        self._cluster = Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 0, **self._memory}
+        )
         CLEAN_UP.append(self._cluster.shutdown)
         self._nodes = [self._add_node() for _ in range(2)]
 
@@ -127,7 +129,9 @@ class Nodes:
 
     @property
     def address(self) -> str:
-        return self._cluster.address
+        address = self._cluster.address
+        assert address is not None
+        return address
 
     def lose_one(self) -> None:
         """Kill every process of a node; add another node."""

@@ -36,6 +36,11 @@ def plain(clock):
     return Console(file=io.StringIO(), force_terminal=False, width=100, get_time=clock)
 
 
+def printed(console):
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 def shown(terminal, pairs, height=40):
     file = io.StringIO()
     console = Console(
@@ -81,7 +86,7 @@ def test_plain_lines_say_how_far_a_run_is_every_ten_seconds():
             clock.now += 2
             seen.advance(trace("oracle", "samples", "ok" if number else "timed-out"))
     # The second line is due after ten seconds: five traces, one every two seconds.
-    assert console.file.getvalue().splitlines() == [
+    assert printed(console).splitlines() == [
         "2 of 2 workers alive",
         "everything: 5/20 2.0 s each ETA 0:00:30 1 failed",
         "oracle on samples: 5/10 2.0 s each ETA 0:00:10 1 failed",
@@ -97,7 +102,7 @@ def test_old_speed_is_forgotten():
         for gap in [10.0] * 100 + [0.25] * 600:
             clock.now += gap
             seen.advance(trace("m", "d"))
-    last = console.file.getvalue().splitlines()[-1]
+    last = printed(console).splitlines()[-1]
     assert re.fullmatch(r"m on d: \d+/800 4.0/s ETA 0:00:\d\d", last)
 
 
@@ -107,7 +112,7 @@ def test_what_arrives_at_once_is_no_speed():
         seen.start(jobs(PAIRS), 0)
         for _ in range(3):
             seen.advance(trace("oracle", "samples"))
-    assert console.file.getvalue() == "oracle on samples: 3/3\n"
+    assert printed(console) == "oracle on samples: 3/3\n"
 
 
 def test_a_training_shows_steps_speed_and_loss():
@@ -119,7 +124,7 @@ def test_a_training_shows_steps_speed_and_loss():
             clock.now += 0.5
             seen.step(0.25)
         seen.say("validation: [0.5]")
-    assert console.file.getvalue().splitlines() == [
+    assert printed(console).splitlines() == [
         "Resuming after step 20 of 100.",
         "step: 80/100 2.0 steps/s ETA 0:00:10 loss 0.25",
         "validation: [0.5]",
@@ -132,7 +137,7 @@ def test_a_training_has_a_bar_on_a_terminal():
         seen.start(3, 0)
         for _ in range(3):
             seen.step(0.5)
-    text = console.file.getvalue()
+    text = printed(console)
     assert "3/3" in text
     assert "loss 0.5" in text
 

@@ -183,7 +183,7 @@ def test_install_refuses_what_is_not_the_set(server, tmp_path):
     places = (tmp_path / "root", tmp_path / "downloads", tmp_path / "lock.json")
     archive = Archive(f"{server.address}/set", "set.zip", "SET", ("img", "gt", "val.txt"))
     server.files["/set"] = b"<html>please log in</html>"
-    with pytest.raises(UserError, match="not a zip or tar archive"):
+    with pytest.raises(UserError, match="no zip or tar archive"):
         install(archive, *places)
     assert not (tmp_path / "lock.json").exists()
     server.files["/set"] = zipped(FILES)

@@ -2,7 +2,7 @@
 
 import time
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import numpy as np
 import pytest
@@ -13,6 +13,7 @@ from isegbench.harness.engine.seeding import method_seed
 from isegbench.harness.errors import UserError
 from isegbench.harness.method import Method
 from isegbench.harness.planning.config import make_config
+from isegbench.harness.planning.plan import MethodPlan
 from isegbench.harness.types import Click, Step, Trace
 from isegbench.harness.workflows import forecast as forecasting
 from isegbench.harness.workflows.forecast import Forecast, Part, forecast, seconds_each
@@ -189,7 +190,10 @@ def test_the_number_of_workers_comes_from_ray(discs, local_ray):
 def test_predictions_are_counted_from_the_opening():
     for opening, clicks, expected in (("click", 20, 20), ("box", 20, 19), ("extreme-points", 4, 1)):
         entry = SimpleNamespace(opening=opening, corrections=True)
-        assert forecasting.predictions_at_most(SimpleNamespace(entry=entry), clicks) == expected
+        assert (
+            forecasting.predictions_at_most(cast(MethodPlan, SimpleNamespace(entry=entry)), clicks)
+            == expected
+        )
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,8 @@ from isegbench.harness.errors import MethodError, UserError
 from isegbench.harness.method import Checkpoint, Session
 from isegbench.harness.registry import methods, simulators
 from isegbench.harness.simulators.openings import opening_clicks
-from isegbench.harness.types import Click
+from isegbench.harness.types import Click, MapInView
 from isegbench.methods.iog.iog import IOG
-from isegbench.methods.iog.released_simulator import ReleasedMap
 from isegbench.methods.nets.iog import IOGNet
 from isegbench.methods.nets.iog_refine import IOGRefineNet
 
@@ -117,14 +116,14 @@ def test_eight_bits_take_255_levels_only(checkpoint, disc):
     rng = np.random.default_rng(0)
     clicks = simulators.build("iog-released").open(instance, "inside-outside", rng)
     (found,) = method.predict([begun(method, session_of(instance, clicks))])
-    assert isinstance(found, ReleasedMap)
+    assert isinstance(found, MapInView)
     levels = np.asarray(found) * 255
     np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
     assert {0, 255} <= set(levels.round().ravel().tolist())
     assert found.in_view is not None
     assert found.in_view.shape == (512, 512)
     mask = found > 0.5
-    assert isinstance(mask, ReleasedMap)
+    assert isinstance(mask, MapInView)
     assert mask.in_view is None
 
 

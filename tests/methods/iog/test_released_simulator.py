@@ -6,8 +6,8 @@ from scipy.ndimage import distance_transform_edt
 
 from isegbench.harness.errors import MethodError, SimulatorError
 from isegbench.harness.registry import simulators
-from isegbench.harness.types import Click
-from isegbench.methods.iog.released_simulator import ReleasedMap, released_click, view_point
+from isegbench.harness.types import Click, MapInView
+from isegbench.methods.iog.released_simulator import released_click, view_point
 from isegbench.methods.iog.view import CropView
 from isegbench.methods.processing.boxes import box_of
 
@@ -56,7 +56,7 @@ def corrected(disc):
         target = instance.mask == 1
         truth = CropView(box_of(np.argwhere(target)), 512).mask(target)
         in_view = change(truth.copy())
-        found = ReleasedMap.of(np.zeros((90, 120), np.float32), in_view.astype(np.float32))
+        found = MapInView.of(np.zeros((90, 120), np.float32), in_view.astype(np.float32))
         return simulator.correct(instance, found, found > 0.5, [], rng), truth, in_view
 
     return correct

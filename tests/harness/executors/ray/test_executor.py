@@ -115,7 +115,12 @@ def test_an_instance_that_always_ends_its_worker_is_set_aside(tmp_path, discs, e
     assert (last.drop(DOOMED) == "ok").all()
 
 
-class Unbuildable(Method):
+class Sound(Method):
+    def predict_one(self, session):
+        return np.ones(session.shape, np.float32)
+
+
+class Unbuildable(Sound):
     """Can be built in the driver, which checks it, but not in a worker."""
 
     def __init__(self) -> None:
@@ -128,7 +133,7 @@ def test_a_method_that_cannot_be_built_on_a_worker_says_why(discs):
         isegbench.run(Unbuildable, discs(2), executor="ray", workers=1)
 
 
-class DeadlyToBuild(Method):
+class DeadlyToBuild(Sound):
     """Can be built in the driver; kills a worker that builds it."""
 
     def __init__(self) -> None:

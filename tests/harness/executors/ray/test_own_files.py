@@ -62,7 +62,7 @@ def test_what_a_file_imports_from_beside_it_is_pickled_by_value_too(tmp_path):
     module = load_module(tmp_path / "uses.py")
     pickle_own_files_by_value()
     sent = tmp_path / "sent"
-    sent.write_bytes(ray.cloudpickle.dumps(module.size))
+    sent.write_bytes(ray.cloudpickle.dumps(module.size))  # pyright: ignore[reportPrivateImportUsage]
     code = f"import pickle; assert pickle.load(open({str(sent)!r}, 'rb'))() == 6"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

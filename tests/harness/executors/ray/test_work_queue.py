@@ -106,14 +106,14 @@ def test_only_instances_that_may_have_started_are_suspected():
 
 def test_a_suspect_goes_only_to_a_worker_without_other_work():
     queue = queue_of(job("m", 100))
-    piece = queue.next_piece("m", ["m"], 0)
+    piece = some_piece(queue, "m", ["m"], 0)
     name, ref = next(iter(piece.refs.items()))
     queue.put_back(Piece(0, {name: ref}, suspect=True))
     assert queue.next_piece("m", ["m"], 1) is None
-    again = queue.next_piece("m", ["m"], 0)
+    again = some_piece(queue, "m", ["m"], 0)
     assert again.suspect
     assert list(again.refs) == [name]
-    assert not queue.next_piece("m", ["m"], 1).suspect
+    assert not some_piece(queue, "m", ["m"], 1).suspect
 
 
 @dataclass

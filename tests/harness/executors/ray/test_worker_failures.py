@@ -90,18 +90,18 @@ def blamed(causes, alone=True):
         trace = failures.blame(0, plan.refs[0], alone, cause)
         if trace:
             return number, trace
-    return None
+    raise AssertionError("no trace was set aside")
 
 
 def test_two_crashes_and_five_kills_set_an_instance_aside():
     number, trace = blamed(["crashed"] * 9)
     assert number == 2
     assert trace.status == "worker-died"
-    assert "crashed or left by itself 2 times" in trace.error
+    assert "crashed or left by itself 2 times" in str(trace.error)
     number, trace = blamed(["killed"] * 9)
     assert number == 5
     assert trace.status == "worker-died"
-    assert "killed or stopped from outside (by a person, or for memory) 5 times" in trace.error
+    assert "killed or stopped from outside (by a person, or for memory) 5 times" in str(trace.error)
     number, trace = blamed(["killed", "crashed", "killed", "hung"])
     assert number == 4
     assert trace.status == "timed-out"
