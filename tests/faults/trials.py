@@ -111,7 +111,7 @@ def compare(out: Path, reference: pd.DataFrame, outcome: Outcome) -> None:
     files = trace_files(out)
     clicks = pd.concat([pq.read_table(path).to_pandas()[[*KEY, "click"]] for path in files])
     twice = clicks[clicks.astype(str).duplicated()]
-    outcome.doubled += twice[KEY].astype(str).value_counts().size
+    outcome.doubled += pd.DataFrame(twice).groupby(KEY).ngroups
     found = dict(list(read_traces(out)[STABLE].groupby(KEY)))
     for key, wanted in reference.groupby(KEY):
         if key not in found:
