@@ -1,4 +1,4 @@
-"""Tables to be printed: the text of each cell, what is bold, which notes stand below.
+"""Tables as values: the text of each cell, what is bold, and the notes of a table.
 
 The formats (Markdown, LaTeX, the terminal) only spell these out.
 """
