@@ -51,6 +51,7 @@ class Dispatch:
         workers: int | None,
         grace: float,
         watch: Watch | None,
+        stop_failing_after: int = 0,
     ) -> None:
         self._cluster = cluster
         self._max_workers = workers
@@ -61,7 +62,7 @@ class Dispatch:
         self._grace = grace
         self._payloads = DriverPayloads(list(jobs), grace)
         self._failures = WorkerFailures(jobs)
-        self.failing = Failing(0)
+        self._failing = Failing(stop_failing_after)
         self._groups: list[WorkerGroup] = []
         # Workers with GPUs come first: the others fit into the room that is left.
         for shape in sorted(set(shapes), key=lambda s: (-(s.gpus or 0), -s.cpus)):
@@ -204,7 +205,7 @@ class Dispatch:
             if piece.refs.pop(trace.instance, None) is not None:
                 piece.done += 1
                 yield trace
-                if self.failing.add(trace):
+                if self._failing.add(trace):
                     for group in self._groups:
                         group.queue.drop(trace.method)
 

@@ -9,7 +9,6 @@ from ...planning.plan import Job, MethodPlan
 from ...planning.resources import Resources
 from ...types import Trace
 from ..executor import Executor, Watch
-from ..failing import Failing
 from .cluster import Cluster
 from .dispatch import Dispatch
 from .package import with_package
@@ -48,7 +47,7 @@ class RayPool(Executor):
         self._address = address
         self._runtime_env = runtime_env
         self._ship_package = ship_package
-        self._failing = Failing(stop_failing_after)
+        self._stop_failing_after = stop_failing_after
         self._cluster: Cluster | None = None
 
     def describe(self) -> dict[str, Any]:
@@ -64,9 +63,8 @@ class RayPool(Executor):
     def run(self, jobs: Sequence[Job], watch: Watch | None = None) -> Iterator[Trace]:
         shapes = [self._shape(job.method) for job in jobs]
         with self._joined(shapes) as cluster:
-            dispatch = Dispatch(cluster, jobs, shapes, self._workers, GRACE_SECONDS, watch)
-            dispatch.failing = self._failing
-            yield from dispatch.traces()
+            limits = self._workers, GRACE_SECONDS, watch, self._stop_failing_after
+            yield from Dispatch(cluster, jobs, shapes, *limits).traces()
 
     @contextmanager
     def room(self, methods: Sequence[MethodPlan]) -> Iterator[dict[str, int]]:

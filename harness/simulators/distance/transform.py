@@ -14,9 +14,6 @@ from ..rule import Distance, distances
 # output in memory. Found by comparing windows with whole frames; `_windows_agree` checks it once.
 _FROM_LEFT, _FROM_RIGHT, _LAST = 32, 8, 40
 
-#: For scoring on a GPU: up to this squared distance OpenCV's result is the rounded root.
-PLAIN = 36
-
 
 def depths(region: np.ndarray, window: Box, distance: Distance) -> np.ndarray:
     """How far the pixels of a window are from the nearest pixel outside the region.
